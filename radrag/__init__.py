@@ -1,0 +1,1 @@
+"""radrag: cited answers and cited labels for clinical text."""

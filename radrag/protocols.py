@@ -1,0 +1,52 @@
+"""The seams: what a user's own object must offer to take the place of one of ours. No base class is needed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from radrag.types import Chat, Draft, Generation, GenerationParams, Hit
+
+Kind = Literal["query", "passage"]
+
+
+class Encoder(Protocol):
+    """Turns texts into vectors."""
+
+    @property
+    def fingerprint(self) -> str:
+        """Name of model and settings; vectors of equal fingerprints are comparable."""
+
+    @property
+    def dim(self) -> int:
+        """Length of a vector."""
+
+    def encode(self, texts: Sequence[str], kind: Kind) -> NDArray[np.float32]:
+        """Return ``[len(texts), dim]`` vectors of unit length (all zeros for a text without known tokens)."""
+
+
+class Generator(Protocol):
+    """Writes text: a batch of chats in, one generation for each out, in order."""
+
+    def generate(self, chats: Sequence[Chat], params: GenerationParams) -> list[Generation]:
+        """Write the assistant's next turn of each chat."""
+
+
+class Scorer(Protocol):
+    """Says how likely given continuations are."""
+
+    def score(self, chats: Sequence[Chat], options: Sequence[str]) -> NDArray[np.float64]:
+        """Return ``[len(chats), len(options)]`` natural log-probabilities of each whole option as the next turn."""
+
+
+class Reader(Protocol):
+    """Drafts an answer from a question and the passages found for it."""
+
+    def read(self, questions: Sequence[str], hits: Sequence[Sequence[Hit]]) -> list[Draft]:
+        """Draft one answer for each question; claim keys are 1-based positions in that question's hits."""
+
+    def read_alone(self, questions: Sequence[str]) -> list[Draft]:
+        """Draft answers without passages: the baseline. A reader that cannot returns empty drafts."""
