@@ -157,7 +157,7 @@ class Verdict:
 
     Attributes:
         answer: ``"yes"``, ``"no"`` or ``"maybe"``.
-        probability: Probability of each of the three; they sum to 1.
+        probability: Probability of each of the three, summing to 1; empty if the reader cannot tell.
     """
 
     answer: str
@@ -432,10 +432,13 @@ def _answer_lines(answer: Answer) -> Iterator[str]:
     yield f"Q: {answer.question}"
     if answer.abstained:
         yield f"No answer: {answer.reason}"
+        for claim in answer.claims:
+            yield from _wrapped(_marked(claim), "  drafted: ")
     else:
         if answer.verdict is not None:
-            share = answer.verdict.probability[answer.verdict.answer]
-            yield f"{answer.verdict.answer.capitalize()} (probability {share:.2f})"
+            share = answer.verdict.probability.get(answer.verdict.answer)
+            stated = "not stated" if share is None else f"{share:.2f}"
+            yield f"{answer.verdict.answer.capitalize()} (probability {stated})"
         for claim in answer.claims:
             yield from _wrapped(_marked(claim), "- ")
         sources = dict.fromkeys(answer.citations)

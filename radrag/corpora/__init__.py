@@ -1,0 +1,43 @@
+"""Where text comes from: readers, chunking with exact offsets, data cards and the shipped corpora.
+
+Readers are generators: they hold one record at a time, and raise a CorpusError that names file, record and field.
+"""
+
+from radrag.corpora.cards import DataCard, load_card, verify, write_card
+from radrag.corpora.chunking import Chunking, chunk, split_sentences
+from radrag.corpora.guidelines import read_markdown, read_text
+from radrag.corpora.pubmed import read_deletions, read_pubmed
+from radrag.corpora.records import Fields, read_csv, read_jsonl, read_labelled_notes, read_questions
+from radrag.corpora.shipped import (
+    SHIPPED,
+    corpus_folder,
+    load_evidence,
+    load_notes,
+    load_protocols,
+    load_questions,
+)
+
+__all__ = [
+    "SHIPPED",
+    "Chunking",
+    "DataCard",
+    "Fields",
+    "chunk",
+    "corpus_folder",
+    "load_card",
+    "load_evidence",
+    "load_notes",
+    "load_protocols",
+    "load_questions",
+    "read_csv",
+    "read_deletions",
+    "read_jsonl",
+    "read_labelled_notes",
+    "read_markdown",
+    "read_pubmed",
+    "read_questions",
+    "read_text",
+    "split_sentences",
+    "verify",
+    "write_card",
+]

@@ -1,0 +1,118 @@
+"""PubMed XML as the National Library of Medicine publishes it: baseline files, update files and E-utilities output.
+
+Files are read article by article, in memory that does not grow with the file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from xml.etree.ElementTree import Element, ParseError
+
+from defusedxml.common import DefusedXmlException
+from defusedxml.ElementTree import iterparse
+
+from radrag.corpora.files import GZIP_ERRORS, open_bytes
+from radrag.corpora.pubmed_article import DamagedRecordError, article_document, book_document, pmid_of
+from radrag.errors import CorpusError
+from radrag.types import Document
+
+_ROOTS = ("PubmedArticleSet", "PubmedBookArticleSet")
+_RECORDS: dict[str, Callable[[Element], Document]] = {
+    "PubmedArticle": article_document,
+    "PubmedBookArticle": book_document,
+}
+
+
+def _checked_root(root: Element, path: Path) -> Element:
+    if root.tag not in _ROOTS:
+        raise CorpusError(f"the root is <{root.tag}>, expected <{_ROOTS[0]}>; is this PubMed XML?", file=path)
+    return root
+
+
+def _elements(path: Path) -> Iterator[tuple[int, Element]]:
+    """Yield the children of the root with their 1-based number; each is freed when the next is asked for."""
+    number, depth = 0, 0
+    root: Element | None = None
+    with open_bytes(path) as file:
+        try:
+            for event, element in iterparse(file, events=("start", "end"), forbid_entities=True):
+                depth += 1 if event == "start" else -1
+                if root is None:
+                    root = _checked_root(element, path)
+                elif event == "end" and depth == 1:
+                    number += 1
+                    yield number, element
+                    root.clear()
+        except GZIP_ERRORS as error:
+            message = f"the gzip data is cut off or damaged at this record ({error}); fetch the file again"
+            raise CorpusError(message, file=path, record=number + 1) from error
+        except (ParseError, LookupError) as error:
+            message = f"not well-formed XML at this record: {error}; fetch the file again"
+            raise CorpusError(message, file=path, record=number + 1) from error
+        except DefusedXmlException as error:
+            message = f"declares XML entities, which PubMed files never do ({error}); do not trust this file"
+            raise CorpusError(message, file=path) from error
+
+
+def _deleted(element: Element) -> Iterator[str]:
+    for child in element.iterfind("PMID"):
+        yield pmid_of(child)
+
+
+def _deletion(pmid: str) -> Document:
+    return Document(id=f"PMID:{pmid}", text="", kind="deletion", metadata={"pmid": pmid, "deleted": True})
+
+
+def _documents(element: Element) -> Iterator[Document]:
+    if element.tag == "DeleteCitation":
+        yield from map(_deletion, _deleted(element))
+    elif element.tag in _RECORDS:
+        yield _RECORDS[element.tag](element)
+    else:
+        raise DamagedRecordError(f"expected {', '.join(_RECORDS)} or DeleteCitation, got <{element.tag}>", element.tag)
+
+
+def read_pubmed(path: str | Path, deletions: bool = False) -> Iterator[Document]:
+    """Read the articles of a PubMed XML file, gzipped or not.
+
+    A document's text is the abstract, a paragraph for each part; the labels of a structured abstract are the paths of
+    its sections. Without an abstract the text is the title and ``metadata["has_abstract"]`` is false. An article that
+    the file holds in several versions comes several times, in the order of the file.
+
+    Args:
+        path: A file whose root is ``PubmedArticleSet``.
+        deletions: Whether to yield, in place, a document of kind ``"deletion"`` with no text for every PMID that an
+            update file deletes. ``read_deletions`` gives the PMIDs alone.
+
+    Yields:
+        Documents with ids like ``"PMID:29355075"``. Their metadata leaves out what the record does not have.
+
+    Raises:
+        CorpusError: If the file is cut off, is not well-formed, declares entities, or a record has no PMID.
+    """
+    path = Path(path)
+    for number, element in _elements(path):
+        try:
+            for document in _documents(element):
+                if deletions or document.kind != "deletion":
+                    yield document
+        except DamagedRecordError as error:
+            raise CorpusError(str(error), file=path, record=number, field=error.field) from error
+
+
+def read_deletions(path: str | Path) -> Iterator[str]:
+    """Read the PMIDs that a PubMed update file deletes.
+
+    Args:
+        path: A file whose root is ``PubmedArticleSet``, gzipped or not.
+
+    Yields:
+        PMIDs such as ``"29355075"``, in the order of the file.
+
+    Raises:
+        CorpusError: If the file cannot be read, or a PMID is not a number.
+    """
+    for document in read_pubmed(path, deletions=True):
+        if document.kind == "deletion":
+            yield document.metadata["pmid"]

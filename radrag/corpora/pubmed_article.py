@@ -1,0 +1,203 @@
+"""One PubMed record as a document: ``PubmedArticle`` and ``PubmedBookArticle``.
+
+Elements and attributes as in the PubMed DTD, https://dtd.nlm.nih.gov/ncbi/pubmed/doc/out/250101/index.html.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+from xml.etree.ElementTree import Element
+
+from radrag.types import Document, Section
+
+_SUPERSCRIPTS = str.maketrans("0123456789+-−", "⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁻")
+_EXPONENT = re.compile(r"[0-9+\-−]+")
+_YEAR = re.compile(r"(?<!\d)(?:1[5-9]|20|21)\d\d(?!\d)")
+_NO_LABEL = frozenset({"", "NONE", "UNASSIGNED", "UNLABELLED", "UNLABELED"})
+_LINKS = {
+    "RetractionOf": "retraction_of",
+    "RetractionIn": "retraction_in",
+    "PartialRetractionIn": "partial_retraction_in",
+    "RetractedandRepublishedIn": "retracted_and_republished_in",
+    "RetractedandRepublishedFrom": "retracted_and_republished_from",
+    "ExpressionOfConcernIn": "expression_of_concern_in",
+    "ExpressionOfConcernFor": "expression_of_concern_for",
+    "ErratumIn": "erratum_in",
+    "ErratumFor": "erratum_for",
+    "CorrectedandRepublishedIn": "corrected_and_republished_in",
+    "CorrectedandRepublishedFrom": "corrected_and_republished_from",
+    "RepublishedIn": "republished_in",
+    "UpdateIn": "update_in",
+    "UpdateOf": "update_of",
+}
+_RETRACTING = ("retraction_in", "retracted_and_republished_in")
+
+
+class DamagedRecordError(Exception):
+    """A record lacks what every PubMed record has; the reader adds the file and the record."""
+
+    def __init__(self, message: str, field: str) -> None:
+        super().__init__(f"{message}; the record is damaged")
+        self.field = field
+
+
+def _pieces(element: Element, before: str = "") -> Iterator[str]:
+    """Yield the text inside an element; a power of ten keeps its height, so that 10<sup>9</sup> does not become 109."""
+    texts = [element.text or ""]
+    yield texts[0]
+    last = texts[0] or before
+    for child in element:
+        inner = "".join(_pieces(child, last))
+        if child.tag == "sup" and last[-1:].isdigit() and _EXPONENT.fullmatch(inner):
+            inner = inner.translate(_SUPERSCRIPTS)
+        yield inner
+        yield child.tail or ""
+        last = child.tail or inner or last
+
+
+def flat(element: Element | None) -> str:
+    """Return the text of an element without markup, each run of white space as one space; "" for no element."""
+    return "" if element is None else " ".join("".join(_pieces(element)).split())
+
+
+def _texts(element: Element, path: str) -> list[str]:
+    return [text for text in map(flat, element.iterfind(path)) if text]
+
+
+def pmid_of(element: Element | None) -> str:
+    """Return the number in a PMID element.
+
+    Raises:
+        DamagedRecordError: If there is no such element, or it holds no number.
+    """
+    text = flat(element)
+    if not (text.isascii() and text.isdigit()):
+        raise DamagedRecordError(f"expected a PMID, a number, got {text!r}", "PMID")
+    return text
+
+
+def _year(*dates: Element | None) -> int | None:
+    """Return the first year found: in Year, else in MedlineDate ("1998 Dec-1999 Jan" is 1998), date by date."""
+    for date in dates:
+        if date is not None:
+            found = _YEAR.search(flat(date.find("Year"))) or _YEAR.search(flat(date.find("MedlineDate")))
+            if found:
+                return int(found[0])
+    return None
+
+
+def _doi(record: Element, article: Element) -> str:
+    """Return the DOI of the record itself, never one of its references."""
+    located = [e for e in article.iterfind("ELocationID[@EIdType='doi']") if e.get("ValidYN", "Y") == "Y"]
+    listed = record.iterfind("PubmedData/ArticleIdList/ArticleId[@IdType='doi']")
+    return next(filter(None, map(flat, [*located, *listed])), "")
+
+
+def _links(citation: Element) -> dict[str, list[str]]:
+    """Return PMIDs, or where there is none the source in words, by kind of link."""
+    links: dict[str, list[str]] = {}
+    for link in citation.iterfind("CommentsCorrectionsList/CommentsCorrections"):
+        name = _LINKS.get(link.get("RefType", ""))
+        target = flat(link.find("PMID")) or flat(link.find("RefSource"))
+        if name is not None:
+            links.setdefault(name, []).append(target)
+    return links
+
+
+def _abstract(abstract: Element | None) -> tuple[str, tuple[Section, ...]]:
+    """Return the parts of an abstract as paragraphs, and a section for each that has a label."""
+    paragraphs: list[str] = []
+    sections: list[Section] = []
+    at = 0
+    for part in [] if abstract is None else abstract.iterfind("AbstractText"):
+        text = flat(part)
+        if not text:
+            continue
+        label = " ".join(part.get("Label", "").split())
+        if label.upper() not in _NO_LABEL:
+            sections.append(Section((label,), at, at + len(text)))
+        paragraphs.append(text)
+        at += len(text) + 2
+    return "\n\n".join(paragraphs), tuple(sections)
+
+
+def _document(pmid: str, title: str, abstract: Element | None, metadata: dict[str, Any]) -> Document:
+    """Put a record together; values that are empty are left out of the metadata."""
+    text, sections = _abstract(abstract)
+    always = {"pmid": pmid, "retracted": bool(metadata.pop("retracted", False)), "has_abstract": bool(text)}
+    known = {name: value for name, value in metadata.items() if value not in (None, "", 0, [])}
+    return Document(
+        id=f"PMID:{pmid}",
+        text=text or title or metadata.get("vernacular_title", ""),
+        title=title,
+        kind="abstract",
+        sections=sections,
+        metadata={**always, **known, "url": f"https://pubmed.ncbi.nlm.nih.gov/{pmid}/"},
+    )
+
+
+def _version(element: Element | None) -> int:
+    version = "1" if element is None else element.get("Version", "1")
+    if not (version.isascii() and version.isdigit()):
+        raise DamagedRecordError(f"expected a whole number, got {version!r}", "PMID Version")
+    return int(version)
+
+
+def _need(element: Element, path: str) -> Element:
+    child = element.find(path)
+    if child is None:
+        raise DamagedRecordError(f"<{element.tag}> has no <{path}>", path)
+    return child
+
+
+def article_document(record: Element) -> Document:
+    """Return the document of a ``PubmedArticle``.
+
+    Raises:
+        DamagedRecordError: If it has no PMID or no article.
+    """
+    citation = _need(record, "MedlineCitation")
+    pmid = pmid_of(citation.find("PMID"))
+    article = _need(citation, "Article")
+    types = _texts(article, "PublicationTypeList/PublicationType")
+    links = _links(citation)
+    metadata = {
+        "pmid_version": _version(citation.find("PMID")),
+        "year": _year(article.find("Journal/JournalIssue/PubDate"), article.find("ArticleDate")),
+        "journal": flat(article.find("Journal/Title")) or flat(article.find("Journal/ISOAbbreviation")),
+        "doi": _doi(record, article),
+        "language": _texts(article, "Language"),
+        "vernacular_title": flat(article.find("VernacularTitle")),
+        "publication_types": types,
+        "mesh": _texts(citation, "MeshHeadingList/MeshHeading/DescriptorName"),
+        "other_abstracts": len(citation.findall("OtherAbstract")),
+        "copyright": flat(article.find("Abstract/CopyrightInformation")),
+        "retracted": "Retracted Publication" in types or any(name in links for name in _RETRACTING),
+        **links,
+    }
+    return _document(pmid, flat(article.find("ArticleTitle")), article.find("Abstract"), metadata)
+
+
+def book_document(record: Element) -> Document:
+    """Return the document of a ``PubmedBookArticle``: a chapter of the NCBI Bookshelf, or a whole book.
+
+    Raises:
+        DamagedRecordError: If it has no PMID.
+    """
+    book = _need(record, "BookDocument")
+    pmid = pmid_of(book.find("PMID"))
+    own_ids = book.iterfind("ArticleIdList/ArticleId[@IdType='doi']")
+    metadata = {
+        "pmid_version": _version(book.find("PMID")),
+        "year": _year(book.find("Book/PubDate"), book.find("ContributionDate")),
+        "book": flat(book.find("Book/BookTitle")),
+        "doi": next(filter(None, map(flat, own_ids)), ""),
+        "language": _texts(book, "Language"),
+        "vernacular_title": flat(book.find("VernacularTitle")),
+        "publication_types": _texts(book, "PublicationType"),
+        "copyright": flat(book.find("Abstract/CopyrightInformation")),
+    }
+    title = flat(book.find("ArticleTitle")) or flat(book.find("Book/BookTitle"))
+    return _document(pmid, title, book.find("Abstract"), metadata)

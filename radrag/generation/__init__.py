@@ -1,0 +1,1 @@
+"""Who writes: Llama, llama-index models and the extractive reader."""

@@ -1,0 +1,322 @@
+"""Llama, or any other causal language model: transformers, with a peft adapter and NF4 quantisation if asked for."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from copy import deepcopy
+from functools import cached_property
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from radrag.errors import ModelError, PromptError, require
+from radrag.generation import _loading
+from radrag.types import Chat, Generation, GenerationParams, Message
+
+if TYPE_CHECKING:
+    from torch import Tensor
+    from transformers import Cache, GenerationConfig, PreTrainedModel, PreTrainedTokenizerBase
+
+_MEMORY = re.compile(r"out of memory|not enough memory|can't allocate memory|cannot allocate memory", re.IGNORECASE)
+
+
+class LlamaGenerator:
+    """A causal language model that writes the next turn of a chat, and scores given ones.
+
+    A template without a system role gets the system message at the head of the first user turn. A control token of the
+    model's own tokenizer that stands inside a message is broken by a space, so that text cannot end a turn.
+
+    Args:
+        model: Folder, name of a model that ships with radrag (``"small-llama"``), or name on the Hugging Face hub.
+        adapter: Folder or name of a peft adapter made for that model.
+        quantize: ``"nf4"`` loads the weights in 4 bits with double quantisation, None as they are.
+        device: ``"cpu"``, ``"cuda"``, ``"cuda:1"``, ``"auto"`` (spread over devices); None takes cuda if there is one.
+        dtype: Name of the dtype to compute in; None takes float32 on a CPU and bfloat16 elsewhere.
+        batch_size: Rows run at once.
+        context: Most tokens of prompt and reply together; None takes the model's own limit.
+        revision: Revision on the hub.
+        local_files_only: Whether to stay off the network.
+
+    Raises:
+        ModelError: If the model or the adapter cannot be loaded, or do not belong together.
+        MissingExtraError: If torch, transformers, peft or bitsandbytes is needed and not installed.
+    """
+
+    local = True
+
+    def __init__(
+        self,
+        model: str | Path,
+        adapter: str | Path | None = None,
+        *,
+        quantize: Literal["nf4"] | None = None,
+        device: str | None = None,
+        dtype: str | None = None,
+        batch_size: int = 8,
+        context: int | None = None,
+        revision: str | None = None,
+        local_files_only: bool = False,
+    ) -> None:
+        if batch_size < 1:
+            raise ValueError(f"batch_size must be at least 1, got {batch_size}")
+        if quantize not in (None, "nf4"):
+            raise ValueError(f"quantize must be None or 'nf4', got {quantize!r}")
+        self._torch = require("torch", extra="llama")
+        self._source = _loading.Source(str(model), revision, local_files_only)
+        self._adapter = None if adapter is None else _loading.Source(str(adapter), None, local_files_only)
+        self.tokenizer = _loading.load_tokenizer(self._source)
+        with _memory_errors():
+            self.model = _loading.load_model(self._source, quantize, device, dtype)
+            self._ends = _end_ids(self.tokenizer, self.model)
+            if self._adapter is not None:
+                self.model = _loading.load_adapter(self.model, self._adapter, self._source)
+        self.model.eval()
+        self.quantize, self.batch_size = quantize, batch_size
+        self.context = context or int(self.model.config.max_position_embeddings)
+        self._pad = self._ends[0] if self.tokenizer.pad_token_id is None else int(self.tokenizer.pad_token_id)
+        self._specials = sorted((t for t in self.tokenizer.all_special_tokens if len(t) > 2), key=len, reverse=True)
+        self._system_role = _loading.takes_system_role(self.tokenizer)
+        # Sampling defaults of the checkpoint would otherwise mix with the parameters of a call.
+        self.model.generation_config = self._config(1)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Digest of weights, adapter, chat template and numeric format."""
+        numeric = [self.quantize or "", str(self.model.dtype), str(self.context)]
+        return _loading.fingerprint(self._source, self._adapter, self.tokenizer, numeric)
+
+    def count(self, chat: Chat) -> int:
+        """Return how many tokens the prompt of a chat takes."""
+        return len(self._encode(chat))
+
+    def fits(self, chat: Chat, max_new_tokens: int) -> bool:
+        """Return whether a prompt leaves room for a reply of that many tokens."""
+        return self.count(chat) + max_new_tokens <= self.context
+
+    def generate(self, chats: Sequence[Chat], params: GenerationParams | None = None) -> list[Generation]:
+        """Write the next turn of each chat; the batch a chat is in does not change its text.
+
+        A reply ends at the end of turn, at a stop string, after ``max_new_tokens``, or where the context is full.
+
+        Raises:
+            PromptError: If a prompt leaves no room for a reply.
+            ModelError: If memory runs out.
+        """
+        params = params or GenerationParams()
+        prompts = [self._checked(chat, n, 1) for n, chat in enumerate(chats)]
+        written: dict[int, Generation] = {}
+        for rows in _batches(prompts, self.batch_size):
+            with _memory_errors(), self._torch.inference_mode():
+                written.update(zip(rows, self._write([prompts[row] for row in rows], params), strict=True))
+        return [written[row] for row in range(len(prompts))]
+
+    def score(self, chats: Sequence[Chat], options: Sequence[str]) -> NDArray[np.float64]:
+        """Return the log-probability of each option as the whole next turn, its end of turn included.
+
+        Args:
+            chats: The prompts.
+            options: Replies, none of them empty.
+
+        Returns:
+            ``[len(chats), len(options)]`` natural logarithms.
+        """
+        if not options or any(not option for option in options):
+            raise ValueError(f"options must be non-empty texts, got {list(options)!r}")
+        replies = [self._reply_ids(option) for option in options]
+        prompts = [self._checked(chat, n, max(map(len, replies))) for n, chat in enumerate(chats)]
+        scores = np.zeros((len(prompts), len(options)))
+        for rows in _batches(prompts, self.batch_size):
+            with _memory_errors(), self._torch.inference_mode():
+                scores[rows] = self._score([prompts[row] for row in rows], replies)
+        return scores
+
+    def _render(self, chat: Chat, *, reply: bool) -> str:
+        turns = list(chat)
+        if not self._system_role and turns and turns[0].role == "system":
+            head, first, *rest = turns if len(turns) > 1 else [*turns, Message("user", "")]
+            turns = [Message(first.role, f"{head.content}\n\n{first.content}".strip()), *rest]
+        messages = [{"role": turn.role, "content": self._safe(turn.content)} for turn in turns]
+        text = self.tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=reply)
+        return str(text)
+
+    def _safe(self, content: str) -> str:
+        for token in self._specials:
+            content = content.replace(token, f"{token[0]} {token[1:]}")
+        return content
+
+    def _ids(self, text: str) -> list[int]:
+        return list(self.tokenizer(text, add_special_tokens=False)["input_ids"])
+
+    def _encode(self, chat: Chat) -> list[int]:
+        return self._ids(self._render(chat, reply=True))
+
+    def _checked(self, chat: Chat, position: int, room: int) -> list[int]:
+        ids = self._encode(chat)
+        if len(ids) + room > self.context:
+            raise PromptError(
+                f"chat {position}: the prompt takes {len(ids)} tokens and the reply at least {room}, but the context "
+                f"holds {self.context}. Drop passages (see fits and count) or load a model with a longer context."
+            )
+        return ids
+
+    def _reply_ids(self, option: str) -> list[int]:
+        """Tokens of an option as the template writes it, up to and including the end of turn."""
+        turn = (Message("user", "?"),)
+        prompt = self._encode(turn)
+        whole = self._ids(self._render((*turn, Message("assistant", option)), reply=False))
+        ids = whole[len(prompt) :]
+        if whole[: len(prompt)] != prompt or not any(token in self._ends for token in ids):
+            return [*self._ids(self._safe(option)), self._ends[0]]
+        return ids[: next(n for n, token in enumerate(ids) if token in self._ends) + 1]
+
+    def _padded(self, rows: Sequence[Sequence[int]], *, left: bool) -> tuple[Tensor, Tensor]:
+        width = max(map(len, rows))
+        fills = [[self._pad] * (width - len(row)) for row in rows]
+        masks = [[0] * (width - len(row)) for row in rows]
+        ids = [[*fill, *row] if left else [*row, *fill] for fill, row in zip(fills, rows, strict=True)]
+        mask = [[*m, *[1] * len(r)] if left else [*[1] * len(r), *m] for m, r in zip(masks, rows, strict=True)]
+        device = self.model.device
+        return self._torch.tensor(ids, device=device), self._torch.tensor(mask, device=device)
+
+    def _config(self, new_tokens: int) -> GenerationConfig:
+        config = require("transformers", extra="llama").GenerationConfig
+        ends = list(self._ends)
+        return config(max_new_tokens=new_tokens, do_sample=False, eos_token_id=ends, pad_token_id=self._pad)
+
+    def _write(self, prompts: list[list[int]], params: GenerationParams) -> Iterator[Generation]:
+        limits = [min(params.max_new_tokens, self.context - len(prompt)) for prompt in prompts]
+        ids, mask = self._padded(prompts, left=True)
+        width = ids.shape[1]
+        processors, criteria = [], []
+        if params.temperature > 0:
+            processors.append(_GumbelNoise(self._torch, params.temperature, params.seed))
+        if params.stop:
+            criteria.append(_StopStrings(self._torch, self.tokenizer, params.stop, width))
+        out = self.model.generate(
+            input_ids=ids,
+            attention_mask=mask,
+            generation_config=self._config(max(limits)),
+            logits_processor=processors,
+            stopping_criteria=criteria,
+        )
+        for prompt, limit, row in zip(prompts, limits, out[:, width:].tolist(), strict=True):
+            yield self._generation(row[:limit], len(prompt), params.stop)
+
+    def _generation(self, ids: list[int], prompt_tokens: int, stop: Sequence[str]) -> Generation:
+        end = next((n for n, token in enumerate(ids) if token in self._ends or token == self._pad), None)
+        text = self.tokenizer.decode(ids if end is None else ids[:end], skip_special_tokens=True)
+        cuts = [text.find(string) for string in stop if string in text]
+        return Generation(
+            text=(text[: min(cuts)] if cuts else text).strip(),
+            finished=end is not None or bool(cuts),
+            prompt_tokens=prompt_tokens,
+            new_tokens=len(ids) if end is None else end,
+        )
+
+    def _score(self, prompts: list[list[int]], replies: list[list[int]]) -> NDArray[np.float64]:
+        torch = self._torch
+        ids, mask = self._padded(prompts, left=True)
+        positions = (mask.cumsum(-1) - 1).clamp(min=0)
+        first = self.model(input_ids=ids, attention_mask=mask, position_ids=positions, use_cache=True, logits_to_keep=1)
+        opening = first.logits[:, -1].float().log_softmax(-1)
+        scores = np.zeros((len(prompts), len(replies)))
+        share = max(1, self.batch_size // len(prompts))
+        for columns in _batches(replies, share):
+            chosen = [replies[column] for column in columns]
+            tokens, kept = self._padded(chosen, left=False)
+            total = opening[:, tokens[:, 0]]
+            if tokens.shape[1] > 1:
+                cache = _repeated(first.past_key_values, len(columns))
+                rows = tokens[:, :-1].repeat(len(prompts), 1)
+                seen = mask.repeat_interleave(len(columns), 0)
+                steps = torch.arange(rows.shape[1], device=rows.device)
+                logits = self.model(
+                    input_ids=rows,
+                    attention_mask=torch.cat([seen, kept[:, :-1].repeat(len(prompts), 1)], 1),
+                    position_ids=seen.sum(-1, keepdim=True) + steps,
+                    past_key_values=cache,
+                    use_cache=True,
+                ).logits
+                targets = tokens[:, 1:].repeat(len(prompts), 1)
+                each = logits.float().log_softmax(-1).gather(-1, targets[..., None])[..., 0]
+                rest = (each * kept[:, 1:].repeat(len(prompts), 1)).sum(-1)
+                total = total + rest.view(len(prompts), len(columns))
+            scores[:, columns] = total.double().cpu().numpy()
+        return scores
+
+
+class _GumbelNoise:
+    """Makes greedy decoding sample: argmax of logits / T plus Gumbel noise (Maddison et al., 2014).
+
+    Every row gets the same noise, so that neither the batch nor the place in it changes a text.
+    """
+
+    def __init__(self, torch: ModuleType, temperature: float, seed: int) -> None:
+        self._torch, self._temperature = torch, temperature
+        self._generator = torch.Generator().manual_seed(seed)
+
+    def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
+        uniform = self._torch.rand(scores.shape[-1], generator=self._generator, dtype=self._torch.float64)
+        noise = -(-uniform.clamp_min(1e-300).log()).log()
+        return scores.double() / self._temperature + noise.to(scores.device)
+
+
+class _StopStrings:
+    """Ends the rows whose new text holds a stop string."""
+
+    def __init__(self, torch: ModuleType, tokenizer: PreTrainedTokenizerBase, stop: Sequence[str], start: int) -> None:
+        self._torch, self._tokenizer, self._stop, self._start = torch, tokenizer, stop, start
+        # A stop string spans at most one token for each of its bytes, and one more for the token it begins in.
+        self._window = max(len(string.encode("utf-8")) for string in stop) + 1
+
+    def __call__(self, input_ids: Tensor, scores: Tensor, **kwargs: object) -> Tensor:
+        new = input_ids[:, self._start :][:, -self._window :]
+        texts = self._tokenizer.batch_decode(new, skip_special_tokens=True)
+        done = [any(string in text for string in self._stop) for text in texts]
+        return self._torch.tensor(done, dtype=self._torch.bool, device=input_ids.device)
+
+
+def _batches(rows: Sequence[Sequence[int]], size: int) -> Iterator[list[int]]:
+    """Positions of rows in batches of like length."""
+    order = sorted(range(len(rows)), key=lambda row: len(rows[row]))
+    for start in range(0, len(order), size):
+        yield order[start : start + size]
+
+
+def _repeated(cache: Cache, times: int) -> Cache:
+    copy = deepcopy(cache)
+    if times > 1:
+        copy.batch_repeat_interleave(times)
+    return copy
+
+
+def _end_ids(tokenizer: PreTrainedTokenizerBase, model: PreTrainedModel) -> tuple[int, ...]:
+    """Tokens that end a turn: what the template writes after a reply, and what the checkpoint names."""
+    marker = "radrag"
+    turns = [{"role": "user", "content": "?"}, {"role": "assistant", "content": marker}]
+    tail = tokenizer.apply_chat_template(turns, tokenize=False).rpartition(marker)[2]
+    after = tokenizer(tail, add_special_tokens=False)["input_ids"] if tail else []
+    named = model.generation_config.eos_token_id
+    listed = named if isinstance(named, list) else [named, tokenizer.eos_token_id]
+    specials = set(tokenizer.all_special_ids)
+    ends = [token for token in after[:1] if token in specials] + [int(token) for token in listed if token is not None]
+    if not ends:
+        raise ModelError("The tokenizer names no end-of-turn token: set eos_token in tokenizer_config.json.")
+    return tuple(dict.fromkeys(ends))
+
+
+@contextmanager
+def _memory_errors() -> Iterator[None]:
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        if not isinstance(error, MemoryError) and not _MEMORY.search(str(error)):
+            raise
+        raise ModelError(
+            "Memory ran out. Take a smaller batch_size, quantize='nf4', fewer passages, or a smaller model."
+        ) from error

@@ -1,0 +1,1 @@
+"""Where passages are found: store, tokenizer, BM25, FAISS, encoders, fusion, and the hybrid index over them."""

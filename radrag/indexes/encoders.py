@@ -1,0 +1,163 @@
+"""Encoders: the static one that ships, sentence-transformers by name or path, and any llama-index embedding."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from radrag.errors import ModelError, require
+from radrag.indexes.minilm import minilm_folder
+from radrag.protocols import Encoder, Kind
+
+STATIC = Path(__file__).parent.parent / "assets" / "encoder"
+_WEIGHTS = ("*.safetensors", "*.bin", "tokenizer.json")
+
+
+class StaticEncoder:
+    """Token vectors averaged to a text vector (model2vec): no torch, thousands of texts a second.
+
+    Args:
+        folder: A model2vec model; the one that ships if left out.
+    """
+
+    def __init__(self, folder: str | Path = STATIC) -> None:
+        self._folder = Path(folder)
+        if not (self._folder / "model.safetensors").is_file():
+            raise ModelError(f"no static encoder in {self._folder}; expected a model2vec folder with model.safetensors")
+
+    @cached_property
+    def _model(self) -> Any:
+        from model2vec import StaticModel
+
+        return StaticModel.from_pretrained(str(self._folder))
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Hash of weights and tokenizer."""
+        return f"static:{_folder_hash(self._folder)}"
+
+    @property
+    def dim(self) -> int:
+        """Length of a vector."""
+        return int(self._model.dim)
+
+    def encode(self, texts: Sequence[str], kind: Kind) -> NDArray[np.float32]:
+        """Return unit vectors ``[n, dim]``; queries and passages are treated alike."""
+        del kind
+        return _unit(self._model.encode(list(texts), max_length=None, use_multiprocessing=False))
+
+
+class SentenceTransformerEncoder:
+    """A sentence-transformers model by name or path.
+
+    Args:
+        model: Hub name or folder.
+        device: ``"cpu"``, ``"cuda"``, ...; chosen by sentence-transformers if left out.
+        batch_size: Texts a step.
+        local_files_only: Never ask a hub.
+    """
+
+    def __init__(
+        self, model: str | Path, *, device: str | None = None, batch_size: int = 32, local_files_only: bool = False
+    ) -> None:
+        library = require("sentence_transformers", extra="llama")
+        self._batch_size = batch_size
+        try:
+            self._model = library.SentenceTransformer(str(model), device=device, local_files_only=local_files_only)
+        except (OSError, ValueError) as error:
+            raise ModelError(
+                f"sentence-transformers cannot load {str(model)!r}: {error}. Give a folder that holds a model, or a hub "
+                "name that this machine can reach"
+            ) from error
+        self._name = str(model)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Hash of the weights for a folder; name and revision for a hub model."""
+        if Path(self._name).is_dir():
+            return f"st:{_folder_hash(Path(self._name))}"
+        revision = getattr(self._model[0].auto_model.config, "_commit_hash", None)
+        return f"st:{self._name}@{revision}"
+
+    @property
+    def dim(self) -> int:
+        """Length of a vector."""
+        return int(self._model.get_embedding_dimension())
+
+    def encode(self, texts: Sequence[str], kind: Kind) -> NDArray[np.float32]:
+        """Return unit vectors ``[n, dim]``, with the model's own query and passage prompts if it has them."""
+        encode = self._model.encode_query if kind == "query" else self._model.encode_document
+        vectors = encode(
+            list(texts), batch_size=self._batch_size, convert_to_numpy=True, show_progress_bar=False,
+        )  # fmt: skip
+        return _unit(vectors)
+
+
+class LlamaIndexEncoder:
+    """Any llama-index embedding.
+
+    Args:
+        embedding: An object with ``get_text_embedding_batch`` and ``get_query_embedding``.
+    """
+
+    def __init__(self, embedding: Any) -> None:
+        self._embedding = embedding
+
+    @property
+    def fingerprint(self) -> str:
+        """Class and model name, as far as llama-index states them."""
+        return f"llama-index:{type(self._embedding).__name__}:{self._embedding.model_name}"
+
+    @cached_property
+    def dim(self) -> int:
+        """Length of a vector."""
+        return len(self._embedding.get_query_embedding("length"))
+
+    def encode(self, texts: Sequence[str], kind: Kind) -> NDArray[np.float32]:
+        """Return unit vectors ``[n, dim]``."""
+        if kind == "query":
+            return _unit([self._embedding.get_query_embedding(text) for text in texts])
+        return _unit(self._embedding.get_text_embedding_batch(list(texts)))
+
+
+def load_encoder(encoder: str | Path | Encoder | Any) -> Encoder:
+    """Return an encoder for what a user gives.
+
+    Args:
+        encoder: ``"static"``, ``"minilm"``, a model2vec folder, a sentence-transformers name or folder, a llama-index
+            embedding, or an object that already is an ``Encoder``.
+    """
+    if not isinstance(encoder, str | Path):
+        return LlamaIndexEncoder(encoder) if hasattr(encoder, "get_text_embedding_batch") else encoder
+    if str(encoder) == "static":
+        return StaticEncoder()
+    if str(encoder) == "minilm":
+        return SentenceTransformerEncoder(minilm_folder(), local_files_only=True)
+    folder = Path(encoder)
+    if (folder / "model.safetensors").is_file() and not (folder / "modules.json").is_file():
+        return StaticEncoder(folder)
+    return SentenceTransformerEncoder(encoder)
+
+
+def _unit(vectors: Any) -> NDArray[np.float32]:
+    array = np.asarray(vectors, dtype=np.float32)
+    if array.ndim != 2:
+        array = array.reshape(0, 0) if array.size == 0 else np.atleast_2d(array)
+    if not np.isfinite(array).all():
+        raise ModelError("the encoder returned a vector that is not finite; check its weights and its input")
+    norms = np.linalg.norm(array, axis=1, keepdims=True)
+    return np.divide(array, norms, out=np.zeros_like(array), where=norms > 0)
+
+
+def _folder_hash(folder: Path) -> str:
+    digest = hashlib.sha256()
+    for file in sorted({path for pattern in _WEIGHTS for path in folder.glob(pattern)}):
+        with file.open("rb") as stream:
+            digest.update(hashlib.file_digest(stream, "sha256").digest())
+    return digest.hexdigest()[:16]

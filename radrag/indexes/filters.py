@@ -1,0 +1,74 @@
+"""Metadata filters, translated to SQL so that a passage outside the filter is never scored."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+_COLUMNS = {"document_id": "name", "kind": "kind", "title": "title"}
+_KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """A closed range of numbers or texts; None leaves a side open."""
+
+    low: Any = None
+    high: Any = None
+
+
+Where = Mapping[str, Any]
+
+
+def compile_where(where: Where) -> tuple[str, list[Any]]:
+    """Translate a filter to a condition on the table ``documents``.
+
+    Args:
+        where: Field to what it must be: a value; a list, tuple or set of values, any of which will do; or a ``Range``.
+            Fields are ``document_id``, ``kind``, ``title`` and the keys of ``metadata``; a metadata list matches if
+            one of its members does. A document without the field does not match. Several fields must all match.
+
+    Returns:
+        SQL condition and its parameters.
+
+    Raises:
+        ValueError: If a field name or a value cannot be used.
+    """
+    conditions, parameters = [], []
+    for field, wanted in where.items():
+        if not isinstance(field, str) or not _KEY.fullmatch(field):
+            raise ValueError(f"filter field {field!r} must be a plain name such as 'kind' or 'year'")
+        test, values = _test(field, wanted)
+        if field in _COLUMNS:
+            conditions.append(test.replace("value", f"documents.{_COLUMNS[field]}"))
+            parameters.extend(values)
+        else:
+            conditions.append(f"EXISTS (SELECT 1 FROM json_each(documents.metadata, ?) WHERE {test})")
+            parameters.extend([f"$.{field}", *values])
+    return " AND ".join(conditions) or "1", parameters
+
+
+def _test(field: str, wanted: Any) -> tuple[str, list[Any]]:
+    if isinstance(wanted, Range):
+        sides = [("value >= ?", wanted.low), ("value <= ?", wanted.high)]
+        given = [(test, _scalar(field, side)) for test, side in sides if side is not None]
+        if not given:
+            raise ValueError(f"filter field {field!r}: a Range needs at least one side")
+        kinds = "('integer', 'real')" if isinstance(given[0][1], int | float) else "('text')"
+        return " AND ".join([f"typeof(value) IN {kinds}", *(test for test, _ in given)]), [side for _, side in given]
+    if isinstance(wanted, list | tuple | set | frozenset):
+        values = [_scalar(field, value) for value in wanted]
+        return f"value IN ({', '.join('?' * len(values))})", values
+    return "value = ?", [_scalar(field, wanted)]
+
+
+def _scalar(field: str, value: Any) -> Any:
+    if isinstance(value, bool):
+        return int(value)
+    if isinstance(value, str | int | float):
+        return value
+    raise ValueError(
+        f"filter field {field!r}: {value!r} is a {type(value).__name__}; expected text, a number, a bool, a list or Range"
+    )

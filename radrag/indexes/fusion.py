@@ -1,0 +1,79 @@
+"""Joining the rankings of several searches of one query."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from enum import StrEnum
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+class Fusion(StrEnum):
+    """How lexical and dense results are joined."""
+
+    ZSCORE = "zscore"
+    MINMAX = "minmax"
+    RRF = "rrf"
+
+
+def reciprocal_rank_fusion(
+    rankings: Sequence[Sequence[int]], weights: Sequence[float] | None = None, k: int = 60
+) -> dict[int, float]:
+    """Fuse rankings by the weighted sum of ``1 / (k + rank)``.
+
+    Source: Cormack, Clarke and Buettcher, "Reciprocal Rank Fusion outperforms Condorcet and individual Rank Learning
+    Methods", SIGIR 2009.
+
+    Args:
+        rankings: Ids of each ranking, best first.
+        weights: One weight for each ranking; equal if left out.
+        k: Damping constant; ranks count from 1.
+
+    Returns:
+        Id to fused score. An id missing from a ranking gets nothing from it.
+    """
+    if k < 1:
+        raise ValueError(f"k must be at least 1, got {k}")
+    weights = _weights(weights, len(rankings))
+    fused: dict[int, float] = {}
+    for ranking, weight in zip(rankings, weights, strict=True):
+        for rank, item in enumerate(ranking, start=1):
+            fused[item] = fused.get(item, 0.0) + weight / (k + rank)
+    return fused
+
+
+def score_fusion(
+    scores: NDArray[np.floating], weights: Sequence[float] | None = None, method: Fusion = Fusion.ZSCORE
+) -> NDArray[np.float64]:
+    """Fuse scores of the same candidates after bringing each search's scores to one scale.
+
+    Args:
+        scores: ``[searches, candidates]``, every candidate scored by every search.
+        weights: One weight for each search; equal if left out.
+        method: ``zscore`` (mean 0, standard deviation 1) or ``minmax`` (0 to 1) over the candidates.
+
+    Returns:
+        float64 ``[candidates]``. A search that gives all candidates one score adds nothing.
+    """
+    if method not in (Fusion.ZSCORE, Fusion.MINMAX):
+        raise ValueError(f"method must be zscore or minmax, got {method}")
+    values = np.asarray(scores, dtype=np.float64)
+    weights = _weights(weights, len(values))
+    if values.shape[1] == 0:
+        return np.zeros(0)
+    if method is Fusion.ZSCORE:
+        centre, spread = values.mean(axis=1, keepdims=True), values.std(axis=1, keepdims=True)
+    else:
+        centre, spread = values.min(axis=1, keepdims=True), np.ptp(values, axis=1, keepdims=True)
+    flat = spread <= 1e-12 * np.maximum(1.0, np.abs(values).max(axis=1, keepdims=True))
+    scaled = np.where(flat, 0.0, (values - centre) / np.where(flat, 1.0, spread))
+    return np.asarray(weights) @ scaled
+
+
+def _weights(weights: Sequence[float] | None, count: int) -> Sequence[float]:
+    if weights is None:
+        return [1.0] * count
+    if len(weights) != count or any(weight < 0 for weight in weights):
+        raise ValueError(f"weights must be {count} numbers of at least 0, got {list(weights)}")
+    return weights

@@ -1,0 +1,1 @@
+"""The two pipelines: questions to cited answers, notes to cited labels."""

@@ -1,0 +1,120 @@
+"""A generator as a reader: it is prompted with the passages, and its reply is read strictly."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from radrag.corpora import split_sentences
+from radrag.generation import prompts
+from radrag.protocols import Generator
+from radrag.reading.verdict import is_yes_no
+from radrag.types import VERDICTS, Chat, Draft, DraftClaim, Generation, GenerationParams, Hit, Verdict
+
+_MARK = re.compile(r"\[(\d+(?:\s*[,;]\s*\d+)*)\]")
+_LEADING_MARKS = re.compile(r"\s*(?:\[\d+(?:\s*[,;]\s*\d+)*\]\s*)+")
+_VERDICT = re.compile(r"\s*\W*(yes|no|maybe)\b\s*[.,:;!–—-]?\s*", re.IGNORECASE)
+_DECLINED = re.compile(r"\s*\W*not enough evidence\b", re.IGNORECASE)
+
+
+class PromptedReader:
+    """Shows a generator the question and the passages, and splits what it writes into claims.
+
+    Args:
+        generator: Any ``Generator``. If it also is a ``Scorer``, yes/no verdicts come with a probability.
+        params: How to decode.
+    """
+
+    def __init__(self, generator: Generator, params: GenerationParams | None = None) -> None:
+        self._generator = generator
+        self._params = params or GenerationParams()
+
+    @property
+    def fingerprint(self) -> str:
+        """What decides its drafts: the generator, the decoding and the prompts."""
+        name = getattr(self._generator, "fingerprint", type(self._generator).__name__)
+        return f"prompted:{name}:{prompts.fingerprint()}:{self._params}"
+
+    def read(self, questions: Sequence[str], hits: Sequence[Sequence[Hit]]) -> list[Draft]:
+        """Draft one answer for each question; passages that do not fit the context are dropped, the weakest first."""
+        made = [self._fitting(question, list(found)) for question, found in zip(questions, hits, strict=True)]
+        return self._drafts(questions, [chat for chat, _ in made], [dropped for _, dropped in made])
+
+    def read_alone(self, questions: Sequence[str]) -> list[Draft]:
+        """Draft answers from the question alone: the baseline."""
+        chats = [prompts.answer_alone_chat(question) for question in questions]
+        return self._drafts(questions, chats, [()] * len(chats))
+
+    def _fitting(self, question: str, hits: list[Hit]) -> tuple[Chat, tuple[str, ...]]:
+        fits: Any = getattr(self._generator, "fits", None)
+        shown = len(hits)
+        chat = prompts.answer_chat(question, hits)
+        while fits is not None and shown > 1 and not fits(chat, self._params.max_new_tokens):
+            shown -= 1
+            chat = prompts.answer_chat(question, hits[:shown])
+        lost = len(hits) - shown
+        return chat, (f"{lost} of {len(hits)} passages did not fit the model's context window",) if lost else ()
+
+    def _drafts(self, questions: Sequence[str], chats: list[Chat], dropped: Sequence[tuple[str, ...]]) -> list[Draft]:
+        replies = self._generator.generate(chats, self._params) if chats else []
+        asked = [is_yes_no(question) for question in questions]
+        chances = self._chances([chat for chat, wanted in zip(chats, asked, strict=True) if wanted])
+        return [
+            parse_reply(reply, wanted, next(chances) if wanted else {}, lost)
+            for reply, wanted, lost in zip(replies, asked, dropped, strict=True)
+        ]
+
+    def _chances(self, chats: list[Chat]) -> Any:
+        """Yield the probability of each verdict for each chat, or nothing known if the generator cannot score."""
+        score: Any = getattr(self._generator, "score", None)
+        if score is None or not chats:
+            return iter([{}] * len(chats))
+        logs = np.asarray(score(chats, [f"{verdict.capitalize()}." for verdict in VERDICTS]))
+        odds = np.exp(logs - logs.max(axis=1, keepdims=True))
+        return (dict(zip(VERDICTS, map(float, row), strict=True)) for row in odds / odds.sum(axis=1, keepdims=True))
+
+
+def parse_reply(
+    reply: Generation, yes_no: bool, chances: dict[str, float], dropped: tuple[str, ...] = ()
+) -> Draft:
+    """Split a reply into claims with the marks that follow them, and take a leading yes, no or maybe as the verdict.
+
+    A verdict is only taken from the first word; it is never guessed from the rest. A reply that declines gives no claim.
+    """
+    text = reply.text.strip()
+    verdict = None
+    stated = _VERDICT.match(text) if yes_no else None
+    if stated:
+        verdict = Verdict(stated.group(1).lower(), chances)
+    notes = list(dropped)
+    if not reply.finished:
+        notes.append("the model was cut off at its token limit")
+    if yes_no and verdict is None:
+        notes.append("the model did not begin with yes, no or maybe")
+    body = text[stated.end() :] if stated else text
+    if _DECLINED.match(body):
+        return Draft(text=reply.text, dropped=tuple(dropped))
+    return Draft(parse_claims(body), verdict, reply.text, tuple(notes))
+
+
+def parse_claims(text: str) -> tuple[DraftClaim, ...]:
+    """Split text into sentences, each with the citation marks in it or right behind it."""
+    claims: list[DraftClaim] = []
+    for start, end in split_sentences(text):
+        part = text[start:end]
+        behind = _LEADING_MARKS.match(part)
+        if behind and claims:
+            last = claims.pop()
+            claims.append(DraftClaim(last.text, (*last.keys, *_keys(behind.group()))))
+            part = part[behind.end() :]
+        stated = re.sub(r"\s+([.,;:!?])", r"\1", " ".join(_MARK.sub(" ", part).split())).strip()
+        if re.search(r"\w", stated):
+            claims.append(DraftClaim(stated, _keys(part)))
+    return tuple(claims)
+
+
+def _keys(text: str) -> tuple[int, ...]:
+    return tuple(int(number) for match in _MARK.finditer(text) for number in re.findall(r"\d+", match.group(1)))

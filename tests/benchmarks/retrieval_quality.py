@@ -1,0 +1,157 @@
+"""Retrieval quality on the development pool: BM25, vectors and hybrids, on BioASQ 7b-9b and PubMedQA questions.
+
+A document's rank is that of its best passage. 96 % of BioASQ's gold documents in this pool are gold snippets of some 30
+words, so a length-only ranker and a pool without full abstracts stand beside the rest; never compare these figures
+with figures from whole PubMed.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from common import CachedEncoder, arguments, records, report
+
+from radrag.indexes.encoders import load_encoder
+from radrag.indexes.hybrid import HybridIndex
+from radrag.indexes.tokens import tokenize
+from radrag.metrics import average_precision, bootstrap, hit, ndcg, paired_bootstrap, recall, reciprocal_rank
+from radrag.types import Document
+
+METRICS: dict[str, Callable[[Sequence[str], set[str]], float]] = {
+    "nDCG@10": lambda ranked, gold: ndcg(ranked, gold, k=10),
+    "MAP@10": lambda ranked, gold: average_precision(ranked[:10], gold),
+    "recall@10": lambda ranked, gold: recall(ranked, gold, k=10),
+    "hit@1": lambda ranked, gold: hit(ranked, gold, k=1),
+    "MRR": lambda ranked, gold: reciprocal_rank(ranked, gold),
+}
+Runs = dict[str, list[list[str]]]
+
+
+def main() -> None:
+    """Print the tables."""
+    parser = arguments(__doc__ or "")
+    parser.add_argument("--encoders", nargs="*", default=["static", "minilm"], help="encoders to build hybrids with")
+    parser.add_argument("--sweep", action="store_true", help="also try other fusions and weights, on BioASQ 7b-8b only")
+    args = parser.parse_args()
+    pool, kinds = _pool(args.quick)
+    gold = _questions(set(kinds))
+    indexes = {name: _index(name, pool) for name in args.encoders}
+    first = next(iter(indexes.values()))
+    for source, items in gold.items():
+        questions = [text for text, _ in items]
+        runs: Runs = {"length only": [_shortest(pool)] * len(items), "BM25": _ranked(first, questions, mode="lexical")}
+        for name, index in indexes.items():
+            runs[f"{name} alone"] = _ranked(index, questions, mode="dense")
+            runs[f"{name} hybrid"] = _ranked(index, questions)
+        title = f"{source}, {len(items)} questions, pool of {len(pool):,} documents, {len(first):,} passages"
+        _table(title, runs, [wanted for _, wanted in items], args)
+        if source.startswith("BioASQ"):
+            _same_kind(first, indexes, items, kinds, args)
+    if args.sweep:
+        _sweep(pool, args.encoders, gold, args)
+
+
+def _pool(quick: bool) -> tuple[list[Document], dict[str, str]]:
+    documents, kinds = [], {}
+    for record in records("abstracts_pool.jsonl.gz"):
+        if quick and len(documents) == 3000:
+            break
+        name = f"PMID:{record['pmid']}"
+        documents.append(Document(name, record["text"], record["title"], record["kind"]))
+        kinds[name] = record["kind"]
+    return documents, kinds
+
+
+def _questions(pool: set[str]) -> dict[str, list[tuple[str, set[str]]]]:
+    """Return each source's questions with the gold documents that are in the pool; one without any is left out."""
+    sources: dict[str, list[tuple[str, set[str]]]] = {"BioASQ 7b-9b": [], "BioASQ 9b": [], "PubMedQA development": []}
+    for record in records("bioasq_7b_9b.jsonl.gz"):
+        item = (record["question"], {f"PMID:{pmid}" for pmid in record["pmids"]} & pool)
+        if item[1]:
+            sources["BioASQ 7b-9b"].append(item)
+            if record["batch"].startswith("9b"):
+                sources["BioASQ 9b"].append(item)
+    for record in records("pubmedqa_dev500.jsonl.gz"):
+        if f"PMID:{record['pmid']}" in pool:
+            sources["PubMedQA development"].append((record["question"], {f"PMID:{record['pmid']}"}))
+    return sources
+
+
+def _index(name: str, pool: list[Document], **settings: Any) -> HybridIndex:
+    folder = Path(tempfile.mkdtemp(prefix="radrag-benchmark-"))
+    index = HybridIndex.create(folder / "index", encoder=CachedEncoder(load_encoder(name)), **settings)
+    index.add(pool, progress=True, total=len(pool))
+    shutil.rmtree(folder, ignore_errors=True)  # the files stay open until the process ends
+    return index
+
+
+def _ranked(index: HybridIndex, questions: list[str], **options: Any) -> list[list[str]]:
+    runs = []
+    for start in range(0, len(questions), 256):
+        for hits in index.search(questions[start : start + 256], k=60, **options):
+            runs.append(list(dict.fromkeys(hit.passage.document_id for hit in hits)))
+    return runs
+
+
+def _shortest(pool: list[Document]) -> list[str]:
+    """Rank every document by length, the shortest first, whatever the question."""
+    return [document.id for document in sorted(pool, key=lambda one: (len(tokenize(one.text)), one.id))[:60]]
+
+
+def _scores(run: list[list[str]], gold: list[set[str]], metric: str) -> np.ndarray:
+    return np.asarray([METRICS[metric](ranked, wanted) for ranked, wanted in zip(run, gold, strict=True)])
+
+
+def _table(title: str, runs: Runs, gold: list[set[str]], args: Any) -> None:
+    rows = []
+    for name, run in runs.items():
+        cells: list[Any] = [name]
+        for metric in METRICS:
+            cells.append(bootstrap(_scores(run, gold, metric), seed=0) if metric == "nDCG@10" else float(_scores(run, gold, metric).mean()))
+        metric = "nDCG@10"
+        difference = paired_bootstrap(_scores(run, gold, metric), _scores(runs["BM25"], gold, metric), seed=0)
+        rows.append([*cells, "" if name == "BM25" else difference])
+    report(title, ["system", *METRICS, "nDCG@10 less BM25's, paired"], rows, args)
+
+
+def _same_kind(first: HybridIndex, indexes: dict[str, HybridIndex], items: Any, kinds: dict[str, str], args: Any) -> None:
+    """Search among gold-snippet documents only, so that being short tells nothing."""
+    kept = [(q, {d for d in wanted if kinds[d] == "bioasq_snippets"}) for q, wanted in items]
+    kept = [(q, wanted) for q, wanted in kept if wanted]
+    questions = [q for q, _ in kept]
+    where = {"kind": "bioasq_snippets"}
+    runs = {"BM25": _ranked(first, questions, mode="lexical", where=where)}
+    runs |= {f"{name} hybrid": _ranked(index, questions, where=where) for name, index in indexes.items()}
+    count = sum(kind == "bioasq_snippets" for kind in kinds.values())
+    _table(f"BioASQ, {len(kept)} questions, only the {count:,} snippet documents", runs, [w for _, w in kept], args)
+
+
+def _sweep(pool: list[Document], encoders: list[str], gold: Any, args: Any) -> None:
+    """Try fusions and weights on BioASQ 7b-8b and PubMedQA: this is where the defaults come from."""
+    late = {q for q, _ in gold["BioASQ 9b"]}
+    tuned = {
+        "BioASQ 7b-8b": [item for item in gold["BioASQ 7b-9b"] if item[0] not in late],
+        "PubMedQA": gold["PubMedQA development"],
+    }
+    rows = []
+    for name in encoders:
+        for fusion in ("zscore", "minmax", "rrf"):
+            for weight in (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8):
+                index = _index(name, pool, fusion=fusion, dense_weight=weight)
+                cells: list[Any] = []
+                for items in tuned.values():
+                    run = _ranked(index, [q for q, _ in items])
+                    cells += [float(_scores(run, [w for _, w in items], m).mean()) for m in ("nDCG@10", "hit@1")]
+                rows.append([name, fusion, weight, *cells])
+                index.close()
+    columns = ["encoder", "fusion", "dense weight", *(f"{s} {m}" for s in tuned for m in ("nDCG@10", "hit@1"))]
+    report("fusion sweep", columns, rows, args)
+
+
+if __name__ == "__main__":
+    main()

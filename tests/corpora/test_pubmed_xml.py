@@ -1,0 +1,300 @@
+from __future__ import annotations
+
+import gzip
+import os
+import re
+import tracemalloc
+from pathlib import Path
+
+import pytest
+
+from radrag.corpora import chunk, read_deletions, read_pubmed
+from radrag.errors import CorpusError
+from radrag.types import Document
+
+DATA = Path(os.environ.get("RADRAG_DATA") or Path(__file__).parents[3] / "shared" / "data") / "pubmed_xml"
+DOCTYPE = (
+    '<?xml version="1.0" encoding="utf-8"?>\n<!DOCTYPE PubmedArticleSet PUBLIC "-//NLM//DTD PubMedArticle, 1st January '
+    '2025//EN" "https://dtd.nlm.nih.gov/ncbi/pubmed/out/pubmed_250101.dtd">\n'
+)
+
+
+def article(
+    body: str = "", *, pmid: str = "7", after: str = "", data: str = "", date: str = "<Year>2019</Year>"
+) -> str:
+    return f"""<PubmedArticle><MedlineCitation><PMID Version="2">{pmid}</PMID><Article><Journal><JournalIssue>
+    <PubDate>{date}</PubDate></JournalIssue><Title>Radiology</Title></Journal>{body}</Article>{after}</MedlineCitation>
+    <PubmedData>{data}</PubmedData></PubmedArticle>"""
+
+
+def write(path: Path, *records: str) -> Path:
+    data = f"{DOCTYPE}<PubmedArticleSet>{''.join(records)}</PubmedArticleSet>".encode()
+    path.write_bytes(gzip.compress(data) if path.suffix == ".gz" else data)
+    return path
+
+
+def one(path: Path, record: str) -> Document:
+    (document,) = read_pubmed(write(path / "a.xml", record))
+    return document
+
+
+@pytest.mark.parametrize("name", ["a.xml", "a.xml.gz"])
+def test_a_structured_abstract(tmp_path: Path, name: str) -> None:
+    path = write(
+        tmp_path / name,
+        article(
+            """<ArticleTitle>The <i>in vivo</i> role of
+            CO<sub>2</sub>, 10<sup>9</sup>/L and <sup>18</sup>F.</ArticleTitle>
+            <ELocationID EIdType="pii">x</ELocationID><ELocationID EIdType="doi" ValidYN="Y">10.1/a</ELocationID>
+            <Abstract><AbstractText>Start.</AbstractText>
+            <AbstractText Label="METHODS" NlmCategory="METHODS">We <b>did <i>it</i></b>.</AbstractText>
+            <AbstractText Label="UNASSIGNED">More.</AbstractText><AbstractText Label="EMPTY"/>
+            <AbstractText Label=" RESULTS ">P&lt;.05.</AbstractText>
+            <CopyrightInformation>(c) 2019</CopyrightInformation></Abstract>
+            <Language>eng</Language><Language>ger</Language>
+            <PublicationTypeList><PublicationType UI="D1">Journal Article</PublicationType></PublicationTypeList>""",
+            after="""<MeshHeadingList><MeshHeading><DescriptorName>Lung</DescriptorName><QualifierName>injury
+            </QualifierName></MeshHeading></MeshHeadingList>
+            <OtherAbstract Type="Publisher" Language="fre"><AbstractText>Bonjour.</AbstractText></OtherAbstract>""",
+        ),
+    )
+    (document,) = read_pubmed(path)
+    assert document.id == "PMID:7"
+    assert document.title == "The in vivo role of CO2, 10⁹/L and 18F."
+    assert document.text == "Start.\n\nWe did it.\n\nMore.\n\nP<.05."
+    assert [(s.path, document.text[s.start : s.end]) for s in document.sections] == [
+        (("METHODS",), "We did it."),
+        (("RESULTS",), "P<.05."),
+    ]
+    assert [(p.path, p.text) for p in chunk(document)] == [
+        ((), "Start."),
+        (("METHODS",), "We did it."),
+        ((), "More."),
+        (("RESULTS",), "P<.05."),
+    ]
+    assert document.metadata == {
+        "pmid": "7",
+        "pmid_version": 2,
+        "retracted": False,
+        "has_abstract": True,
+        "year": 2019,
+        "journal": "Radiology",
+        "doi": "10.1/a",
+        "language": ["eng", "ger"],
+        "publication_types": ["Journal Article"],
+        "mesh": ["Lung"],
+        "other_abstracts": 1,
+        "copyright": "(c) 2019",
+        "url": "https://pubmed.ncbi.nlm.nih.gov/7/",
+    }
+
+
+def test_a_translated_title_without_abstract(tmp_path: Path) -> None:
+    document = one(
+        tmp_path,
+        article("<ArticleTitle>[Beta-blockers].</ArticleTitle><VernacularTitle>Bêta-bloquants.</VernacularTitle>"),
+    )
+    assert document.text == document.title == "[Beta-blockers]."
+    assert (document.metadata["has_abstract"], document.metadata["vernacular_title"]) == (False, "Bêta-bloquants.")
+
+
+ARTICLE_DATE = '<ArticleDate DateType="Electronic"><Year>2001</Year></ArticleDate>'
+
+
+@pytest.mark.parametrize(
+    ("date", "body", "year"),
+    [
+        ("<Year>2019</Year><Month>Aug</Month>", ARTICLE_DATE, 2019),
+        ("<Year>2019</Year><Season>Spring</Season>", "", 2019),
+        ("<MedlineDate>1998 Dec-1999 Jan</MedlineDate>", ARTICLE_DATE, 1998),
+        ("<MedlineDate>Spring 1976</MedlineDate>", "", 1976),
+        ("<MedlineDate>1978-1979</MedlineDate>", "", 1978),
+        ("<MedlineDate>No. 12345</MedlineDate>", ARTICLE_DATE, 2001),
+        ("", ARTICLE_DATE, 2001),
+        ("", "", None),
+    ],
+)
+def test_every_form_of_date(tmp_path: Path, date: str, body: str, year: int | None) -> None:
+    assert one(tmp_path, article(body, date=date)).metadata.get("year") == year
+
+
+REFERENCES = """<ReferenceList><Reference><Citation>Other</Citation><ArticleIdList><ArticleId IdType="doi">10.1/other
+</ArticleId></ArticleIdList></Reference></ReferenceList>"""
+
+
+@pytest.mark.parametrize(
+    ("body", "data", "doi"),
+    [
+        ("", '<ArticleIdList><ArticleId IdType="doi">10.1/own</ArticleId></ArticleIdList>' + REFERENCES, "10.1/own"),
+        ("", REFERENCES, None),
+        ('<ELocationID EIdType="doi" ValidYN="N">10.1/bad</ELocationID>', "", None),
+    ],
+)
+def test_the_doi_is_never_that_of_a_reference(tmp_path: Path, body: str, data: str, doi: str | None) -> None:
+    assert one(tmp_path, article(body, data=data)).metadata.get("doi") == doi
+
+
+def links(*pairs: tuple[str, str]) -> str:
+    items = "".join(
+        f'<CommentsCorrections RefType="{kind}"><RefSource>J. 2020;1:2</RefSource>{target}</CommentsCorrections>'
+        for kind, target in pairs
+    )
+    return f"<CommentsCorrectionsList>{items}</CommentsCorrectionsList>"
+
+
+@pytest.mark.parametrize(
+    ("pairs", "expected", "retracted"),
+    [
+        ([("RetractionIn", "<PMID>9</PMID>"), ("RetractionIn", "")], {"retraction_in": ["9", "J. 2020;1:2"]}, True),
+        ([("RetractedandRepublishedIn", "<PMID>9</PMID>")], {"retracted_and_republished_in": ["9"]}, True),
+        ([("RetractionOf", "<PMID>9</PMID>")], {"retraction_of": ["9"]}, False),
+        ([("ExpressionOfConcernIn", "")], {"expression_of_concern_in": ["J. 2020;1:2"]}, False),
+        ([("ErratumIn", ""), ("CommentIn", "")], {"erratum_in": ["J. 2020;1:2"]}, False),
+        ([("CorrectedandRepublishedIn", "<PMID>9</PMID>")], {"corrected_and_republished_in": ["9"]}, False),
+    ],
+)
+def test_links_between_articles(
+    tmp_path: Path, pairs: list[tuple[str, str]], expected: dict[str, list[str]], retracted: bool
+) -> None:
+    document = one(tmp_path, article(after=links(*pairs)))
+    assert document.id == "PMID:7"
+    assert document.retracted is retracted
+    assert {k: v for k, v in document.metadata.items() if k.endswith(("_in", "_of"))} == expected
+
+
+def test_a_retracted_publication_by_its_type(tmp_path: Path) -> None:
+    kind = "<PublicationTypeList><PublicationType>Retracted Publication</PublicationType></PublicationTypeList>"
+    assert one(tmp_path, article(kind)).retracted
+    assert not one(tmp_path, article(kind.replace("Retracted", "Retraction of"))).retracted
+
+
+UPDATE = "<DeleteCitation><PMID>1</PMID><PMID Version='2'>2</PMID></DeleteCitation>"
+
+
+def test_versions_and_deletions_come_in_order(tmp_path: Path) -> None:
+    path = write(tmp_path / "u.xml.gz", article(), article("<ArticleTitle>New.</ArticleTitle>"), UPDATE)
+    assert [(d.id, d.title) for d in read_pubmed(path)] == [("PMID:7", ""), ("PMID:7", "New.")]
+    assert list(read_deletions(path)) == ["1", "2"]
+    last = list(read_pubmed(path, deletions=True))[2:]
+    assert [(d.id, d.kind, d.text, d.metadata["deleted"]) for d in last] == [
+        ("PMID:1", "deletion", "", True),
+        ("PMID:2", "deletion", "", True),
+    ]
+
+
+BOOK = """<PubmedBookArticle><BookDocument><PMID Version="1">20301295</PMID><ArticleIdList>
+<ArticleId IdType="bookaccession">NBK1116</ArticleId></ArticleIdList><Book><Publisher/>
+<BookTitle>GeneReviews</BookTitle>
+<PubDate><Year>1993</Year></PubDate></Book><ArticleTitle>Cystic <i>fibrosis</i></ArticleTitle><Language>eng</Language>
+<PublicationType>Review</PublicationType><Abstract><AbstractText Label="DIAGNOSIS">Sweat test.</AbstractText></Abstract>
+</BookDocument><PubmedBookData/></PubmedBookArticle>"""
+
+
+def test_a_book_chapter(tmp_path: Path) -> None:
+    document = one(tmp_path, BOOK)
+    assert (document.id, document.title, document.text) == ("PMID:20301295", "Cystic fibrosis", "Sweat test.")
+    assert [section.path for section in document.sections] == [("DIAGNOSIS",)]
+    assert (document.metadata["book"], document.metadata["year"]) == ("GeneReviews", 1993)
+
+
+@pytest.mark.parametrize(
+    ("record", "field", "message"),
+    [
+        (article(pmid=""), "PMID", "expected a PMID, a number, got ''"),
+        (article(pmid="x1"), "PMID", "got 'x1'"),
+        (article().replace('<PMID Version="2">7</PMID>', links(("ErratumIn", "<PMID>9</PMID>"))), "PMID", "got ''"),
+        (
+            article().replace("Article>", "Particle>").replace("PubmedParticle", "PubmedArticle"),
+            "Article",
+            "no <Article>",
+        ),
+        (article().replace('"2"', '"two"'), "PMID Version", "got 'two'"),
+        ("<DeleteCitation><PMID/></DeleteCitation>", "PMID", "expected a PMID"),
+        ("<Surprise/>", "Surprise", "got <Surprise>"),
+    ],
+)
+def test_damaged_records_are_named(tmp_path: Path, record: str, field: str, message: str) -> None:
+    path = write(tmp_path / "a.xml", article(), record)
+    documents = read_pubmed(path)
+    assert next(documents).id == "PMID:7"
+    with pytest.raises(CorpusError, match=message) as caught:
+        list(documents)
+    assert (caught.value.file, caught.value.record, caught.value.field) == (str(path), 2, field)
+
+
+def test_truncated_gzip(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.xml.gz", *[article(pmid=str(n), after=f"<x>{n**9}</x>") for n in range(3000)])
+    path.write_bytes(path.read_bytes()[:-5000])
+    read = []
+    with pytest.raises(CorpusError, match=r"a\.xml\.gz, record \d+: the gzip data is cut off or damaged") as caught:
+        read.extend(document.id for document in read_pubmed(path))
+    assert caught.value.record == len(read) + 1 > 100
+
+
+@pytest.mark.parametrize(
+    ("damage", "record"), [(lambda data: data[:-5], 2), (lambda data: data.replace(b"<Title>", b"<Titel>", 1), 1)]
+)
+def test_broken_xml(tmp_path: Path, damage: object, record: int) -> None:
+    path = write(tmp_path / "a.xml", article())
+    path.write_bytes(damage(path.read_bytes()))  # type: ignore[operator]
+    with pytest.raises(CorpusError, match="not well-formed XML") as caught:
+        list(read_pubmed(path))
+    assert (caught.value.file, caught.value.record) == (str(path), record)
+
+
+BOMB = """<?xml version="1.0"?><!DOCTYPE b [<!ENTITY a "ha"><!ENTITY b "&a;&a;&a;">]>
+<PubmedArticleSet>&b;</PubmedArticleSet>"""
+EXTERNAL = """<?xml version="1.0"?><!DOCTYPE b [<!ENTITY a SYSTEM "file:///etc/passwd">]>
+<PubmedArticleSet>&a;</PubmedArticleSet>"""
+
+
+@pytest.mark.parametrize("content", [BOMB, EXTERNAL])
+def test_entities_are_refused(tmp_path: Path, content: str) -> None:
+    (tmp_path / "a.xml").write_text(content, encoding="utf-8")
+    with pytest.raises(CorpusError, match="declares XML entities"):
+        list(read_pubmed(tmp_path / "a.xml"))
+
+
+@pytest.mark.parametrize("content", ["<eFetchResult><ERROR>Bad id</ERROR></eFetchResult>", "<html></html>"])
+def test_other_xml(tmp_path: Path, content: str) -> None:
+    (tmp_path / "a.xml").write_text(content, encoding="utf-8")
+    with pytest.raises(CorpusError, match="expected <PubmedArticleSet>"):
+        list(read_pubmed(tmp_path / "a.xml"))
+
+
+def test_memory_does_not_grow_with_the_file(tmp_path: Path) -> None:
+    body = f"<Abstract><AbstractText>{'word ' * 2000}</AbstractText></Abstract>"
+    path = write(tmp_path / "big.xml", *[article(body, pmid=str(n + 1)) for n in range(1000)])
+    assert path.stat().st_size > 10_000_000
+    tracemalloc.start()
+    assert sum(1 for _ in read_pubmed(path)) == 1000
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 3_000_000
+
+
+FILES = sorted(DATA.glob("*.xml*")) if DATA.is_dir() else []
+
+
+@pytest.mark.data
+@pytest.mark.skipif(not FILES, reason=f"no development data in {DATA}; set RADRAG_DATA")
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
+def test_official_files_against_a_plain_text_search(path: Path) -> None:
+    raw = path.read_bytes()
+    source = (gzip.decompress(raw) if path.suffix == ".gz" else raw).decode()
+    records = re.findall(r"<PubmedArticle>.*?</PubmedArticle>", source, re.DOTALL)
+    documents = list(read_pubmed(path))
+    assert len(documents) == len(records) > 0
+    for document, record in zip(documents, records, strict=True):
+        assert document.id == "PMID:" + re.findall(r"<PMID[^>]*>(\d+)<", record)[0]
+        assert document.metadata["has_abstract"] == ("<AbstractText" in record)
+        assert document.retracted == (">Retracted Publication<" in record)
+        assert str(document.metadata["year"]) in record
+        assert document.metadata.get("mesh", []) == [
+            name.replace("&amp;", "&") for name in re.findall(r"<DescriptorName[^>]*>(.*?)<", record)
+        ]
+        labels = re.findall(r'<AbstractText[^>]*Label="([^"]*)"', record)
+        assert [s.path[0] for s in document.sections] == [label.replace("&amp;", "&") for label in labels]
+        assert document.text.strip() == document.text != ""
+    deleted = re.findall(r"<DeleteCitation>.*?</DeleteCitation>", source, re.DOTALL)
+    assert list(read_deletions(path)) == re.findall(r"<PMID[^>]*>(\d+)<", "".join(deleted))

@@ -1,0 +1,379 @@
+"""The labelling pipeline from notes to cited labels, on made and on shipped notes."""
+
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from radrag.corpora import corpus_folder, read_labelled_notes, read_markdown
+from radrag.errors import IndexMismatchError, ModelError
+from radrag.indexes.hybrid import HybridIndex
+from radrag.labelling import LabelSet
+from radrag.pipelines.label import LabelPipeline
+from radrag.types import Chat, Document, Generation, GenerationParams, Label, LabelledNote
+
+NOTE = "Notes: r/o PE. History: pleuritic chest pain and SOB after a flight"
+
+
+class FakeScorer:
+    """Likes the label whose id shares most letters with the last turn; remembers the chats."""
+
+    fingerprint = "fake:1"
+
+    def __init__(self) -> None:
+        self.chats: list[Chat] = []
+
+    def generate(self, chats: Sequence[Chat], params: GenerationParams) -> list[Generation]:
+        raise AssertionError("labels are scored, not written")
+
+    def score(self, chats: Sequence[Chat], options: Sequence[str]) -> NDArray[np.float64]:
+        self.chats.extend(chats)
+        rows = []
+        for chat in chats:
+            digest = hashlib.sha256(chat[-1].content.encode()).digest()
+            rows.append([-1.0 - digest[place % 32] / 64 for place, _ in enumerate(options)])
+        return np.asarray(rows)
+
+
+class OnlyWriter:
+    def generate(self, chats: Sequence[Chat], params: GenerationParams) -> list[Generation]:
+        raise AssertionError("never asked")
+
+
+@pytest.fixture(scope="module")
+def index(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HybridIndex]:
+    with HybridIndex.create(tmp_path_factory.mktemp("label") / "index") as made:
+        made.add(read_markdown(corpus_folder("protocols")))
+        yield made
+
+
+@pytest.fixture(scope="module")
+def labels(index: HybridIndex) -> LabelSet:
+    return LabelSet.from_protocols(index.documents())
+
+
+@pytest.fixture(scope="module")
+def notes() -> list[LabelledNote]:
+    return list(read_labelled_notes(corpus_folder("protocol-notes") / "train.jsonl"))[:700]
+
+
+@pytest.fixture(scope="module")
+def fitted(index: HybridIndex, labels: LabelSet, notes: list[LabelledNote]) -> LabelPipeline:
+    return LabelPipeline(index, labels=labels).fit(notes[:500])
+
+
+def test_unfitted_labels_cite_and_say_that_they_are_not_calibrated(index: HybridIndex, labels: LabelSet) -> None:
+    result = LabelPipeline(index, labels=labels)("haematuria, follow-up of urothelial cancer")
+    assert result.label == "ct-urography"
+    assert not result.calibrated
+    assert result.set == ()
+    assert "not calibrated" in result.warnings[0]
+    assert "uncalibrated score" in str(result)
+    assert "urothelial cancer" in {span.text for span in result.evidence}
+    assert result.citations[0].document_id == "ct-urography"
+    assert sum(p for _, p in result.ranking) == pytest.approx(1)
+
+
+def test_fitted_label_with_everything_that_backs_it(fitted: LabelPipeline, index: HybridIndex) -> None:
+    result = fitted(NOTE)
+    assert result.label == "ct-pulmonary-angiography"
+    assert result.calibrated
+    assert result.set[0] == result.label == result.ranking[0][0]
+    assert result.probability == result.ranking[0][1] == max(p for _, p in result.ranking)
+    assert len(result.ranking) == 30
+    assert result.evidence
+    assert all(NOTE[span.start : span.end] == span.text for span in result.evidence)
+    (citation,) = result.citations
+    assert index.document(citation.document_id).text[citation.start : citation.end] == citation.quote
+    manifest = result.manifest
+    assert manifest["index"] == index.manifest["content"]
+    assert manifest["labels"] == fitted.labels.fingerprint
+    assert set(manifest["weights"]) == {"text", "neighbours", "guidelines"}
+    json.dumps(result.to_dict())
+
+
+def test_held_out_notes_are_covered_and_mostly_right(fitted: LabelPipeline, notes: list[LabelledNote]) -> None:
+    known = {note.group for note in notes[:500]}
+    held = [note for note in notes[500:] if note.group not in known]
+    results = fitted.batch([note.text for note in held])
+    right = [result.label == note.label for result, note in zip(results, held, strict=True)]
+    covered = [note.label in result.set for result, note in zip(results, held, strict=True)]
+    assert len(held) > 60
+    assert np.mean(right) > 0.7
+    assert np.mean(covered) > 0.8
+    assert np.mean([result.probability for result in results]) == pytest.approx(np.mean(right), abs=0.12)
+
+
+def test_fifty_notes_are_enough_and_unseen_labels_are_named(
+    index: HybridIndex, labels: LabelSet, notes: list[LabelledNote]
+) -> None:
+    few = LabelPipeline(index, labels=labels).fit(notes[:50])
+    unseen = 30 - len({note.label for note in notes[:50]})
+    assert unseen
+    result = few(NOTE)
+    assert any(f"{unseen} of 30 labels had no example" in warning for warning in result.warnings)
+    results = few.batch([note.text for note in notes[500:]])
+    pairs = list(zip(results, notes[500:], strict=True))
+    assert np.mean([result.label == note.label for result, note in pairs]) > 0.4
+    assert np.mean([note.label in result.set for result, note in pairs]) > 0.8
+
+
+def test_batch_takes_columns_and_keeps_order(fitted: LabelPipeline, notes: list[LabelledNote]) -> None:
+    pandas = pytest.importorskip("pandas")
+    texts = [note.text for note in notes[500:530]]
+    expected = [result.label for result in map(fitted, texts)]
+    column = pandas.DataFrame({"note": texts}, index=range(100, 130))["note"]
+    for given in (texts, tuple(texts), column, column.to_numpy(), iter(texts)):
+        results = fitted.batch(given)
+        assert [result.label for result in results] == expected
+        assert [result.note for result in results] == texts
+    assert fitted.batch([]) == []
+
+
+@pytest.mark.parametrize(
+    ("bad", "what"), [("  \n", "is blank"), (None, "got NoneType"), (float("nan"), "got float nan")]
+)
+def test_bad_notes_are_named_by_position(fitted: LabelPipeline, bad: object, what: str) -> None:
+    with pytest.raises(ValueError, match=f"note 2 .*{what}"):
+        fitted.batch(["a", "b", bad])  # type: ignore[list-item]
+
+
+def test_one_text_or_a_table_is_not_a_batch(fitted: LabelPipeline) -> None:
+    pandas = pytest.importorskip("pandas")
+    for given in ("a note", {"note": "text"}, pandas.DataFrame({"note": ["a"]})):
+        with pytest.raises(TypeError, match="for one note call"):
+            fitted.batch(given)
+
+
+def test_words_that_nobody_knows(fitted: LabelPipeline) -> None:
+    result = fitted("qqq zzz")
+    assert result.evidence == ()
+    assert result.probability < 0.5
+    assert any("no word of the note" in warning for warning in result.warnings)
+
+
+def test_copies_never_vouch_for_each_other(index: HybridIndex) -> None:
+    # Labels are drawn at random, and each note comes five times. Were a copy used to score another, every probability
+    # would be near 1; without leakage nothing can be learnt.
+    rng = np.random.default_rng(0)
+    labels = LabelSet(Label(name) for name in "abcd")
+    words = [f"{first}{second}o" for first in "bdfgklmnrt" for second in "aeiouy"]
+    examples = []
+    for group in range(40):
+        text = " ".join(rng.choice(words, 6))
+        label = "abcd"[rng.integers(4)]
+        named = f"g{group}" if group % 2 else ""  # half of them only found by their text
+        examples += [LabelledNote(text.upper() if copy % 2 else text, label, group=named) for copy in range(5)]
+    pipeline = LabelPipeline(index, labels=labels, encoder=index.encoder).fit(examples)
+    assert np.mean([pipeline(note.text).probability for note in examples[::5]]) < 0.6
+    assert pipeline.manifest["threshold"] < 0.3
+
+
+def test_without_retrieval_retrieves_nothing(
+    index: HybridIndex, labels: LabelSet, notes: list[LabelledNote], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pipeline = LabelPipeline(index, labels=labels).fit(notes[:300])
+    alone = pipeline.without_retrieval()
+    expected = alone(NOTE)
+    assert set(alone.manifest["weights"]) == {"text"}
+    assert alone.manifest["retrieval"] is False
+
+    def refuse(*args: object, **kwargs: object) -> None:
+        raise AssertionError("searched")
+
+    monkeypatch.setattr("radrag.indexes.searcher.Searcher.search", refuse)
+    monkeypatch.setattr("radrag.indexes.hybrid.HybridIndex.search", refuse)
+    assert alone(NOTE) == expected
+    assert expected.citations == ()
+    assert not any("guideline" in warning for warning in expected.warnings)
+    with pytest.raises(AssertionError, match="searched"):
+        pipeline(NOTE)
+
+
+def test_without_retrieval_is_the_same_text_model_with_its_own_temperature(fitted: LabelPipeline) -> None:
+    alone = fitted.without_retrieval()
+    assert fitted._ensemble is not None
+    scores = fitted._ensemble.text.scores([NOTE])[0] * alone.manifest["weights"]["text"]
+    p = np.exp(scores - scores.max()) / np.exp(scores - scores.max()).sum()
+    assert alone(NOTE).probability == pytest.approx(p.max())
+    assert alone(NOTE).evidence[0].text
+
+
+def test_unfitted_baseline_knows_names_and_definitions_only(index: HybridIndex, labels: LabelSet) -> None:
+    alone = LabelPipeline(index, labels=labels).without_retrieval()
+    bare = LabelPipeline(index, labels=LabelSet(Label(id) for id in labels.ids)).without_retrieval()
+    assert alone("CT urogram").label == "ct-urography"
+    assert bare("renal colic").ranking != alone("renal colic").ranking
+
+
+def test_generator_scores_take_part_with_and_without_retrieval(
+    index: HybridIndex, labels: LabelSet, notes: list[LabelledNote]
+) -> None:
+    scorer = FakeScorer()
+    pipeline = LabelPipeline(index, scorer, labels=labels)
+    assert not pipeline(NOTE).calibrated
+    assert "Guideline passages" in scorer.chats[-1][-1].content
+    pipeline.without_retrieval()(NOTE)
+    assert "Guideline passages" not in scorer.chats[-1][-1].content
+    scorer.chats.clear()
+    pipeline.fit(notes[:400])
+    assert len(scorer.chats) == 2 * 300  # a sample, once with and once without retrieval
+    assert {len(chat) for chat in scorer.chats} == {2, 2 + 2 * 4}  # system and note, with or without four examples
+    assert set(pipeline.manifest["weights"]) == {"text", "neighbours", "guidelines", "generator"}
+    assert pipeline.manifest["calibrated_on"] == 300
+    alone = pipeline.without_retrieval()
+    assert set(alone.manifest["weights"]) == {"text", "generator alone"}
+    assert pipeline.manifest["weights"]["generator"] < 0.5  # it is noise
+    scorer.chats.clear()
+    alone(NOTE)
+    assert [len(chat) for chat in scorer.chats] == [2]
+
+
+def test_examples_shown_to_the_generator_never_come_from_the_notes_own_group(
+    index: HybridIndex, labels: LabelSet, notes: list[LabelledNote]
+) -> None:
+    scorer = FakeScorer()
+    copies = [replace(note, text=note.text.upper(), id="") for note in notes[:40]]
+    examples = notes[:40] + copies
+    LabelPipeline(index, scorer, labels=labels).fit(examples)
+    groups = {" ".join(note.text.split()): note.group for note in examples}
+    shown = [chat for chat in scorer.chats if len(chat) > 2]
+    assert len(shown) == 80
+    for chat in shown:
+        asked = chat[-1].content.split("<note>\n")[-1].split("\n</note>")[0]
+        others = [
+            turn.content.split("<note>\n")[-1].split("\n</note>")[0] for turn in chat[1:-1] if turn.role == "user"
+        ]
+        assert groups[asked] not in {groups[other] for other in others}
+
+
+def test_tuned_generator_sees_the_note_alone(index: HybridIndex, labels: LabelSet) -> None:
+    scorer = FakeScorer()
+    LabelPipeline(index, scorer, labels=labels, tuned=True)(NOTE)
+    assert [[turn.content for turn in chat] for chat in scorer.chats] == [[NOTE]]
+
+
+def test_generator_that_cannot_score_is_named(index: HybridIndex, labels: LabelSet) -> None:
+    result = LabelPipeline(index, OnlyWriter(), labels=labels)(NOTE)
+    assert "the generator has no score method and took no part" in result.warnings
+
+
+def test_generator_that_scores_wrongly_is_refused(index: HybridIndex, labels: LabelSet) -> None:
+    class Short(FakeScorer):
+        def score(self, chats: Sequence[Chat], options: Sequence[str]) -> NDArray[np.float64]:
+            return np.zeros((len(chats), 2))
+
+    with pytest.raises(ModelError, match=r"1 notes by 30 labels .* got shape \(1, 2\)"):
+        LabelPipeline(index, Short(), labels=labels)(NOTE)
+
+
+def test_labels_without_a_guideline_are_not_cited(index: HybridIndex) -> None:
+    result = LabelPipeline(index, labels=LabelSet([Label("a", "Knee"), Label("b", "Head")]))("knee pain")
+    assert (result.label, result.citations) == ("a", ())
+    assert "the index has no guideline 'a' that can be cited" in result.warnings
+
+
+@pytest.mark.parametrize("retrieval", [True, False])
+def test_saved_and_loaded_it_says_the_same(
+    fitted: LabelPipeline, index: HybridIndex, notes: list[LabelledNote], tmp_path: Path, retrieval: bool
+) -> None:
+    pipeline = fitted if retrieval else fitted.without_retrieval()
+    pipeline.save(tmp_path / "p")
+    pipeline.save(tmp_path / "p")  # again, in its own place
+    again = LabelPipeline.load(tmp_path / "p", index)
+    texts = [note.text for note in notes[500:520]]
+    assert again.batch(texts) == pipeline.batch(texts)
+    assert again.without_retrieval().batch(texts) == pipeline.without_retrieval().batch(texts)
+    assert sorted(path.suffix for path in (tmp_path / "p").iterdir()) == [".json"] * 4 + [".safetensors"] * 2
+    assert [path.name for path in tmp_path.iterdir()] == ["p"]
+
+
+def test_load_refuses_what_it_was_not_made_with(
+    fitted: LabelPipeline, index: HybridIndex, labels: LabelSet, tmp_path: Path
+) -> None:
+    folder = tmp_path / "p"
+    fitted.save(folder)
+    with HybridIndex.create(tmp_path / "other") as other:
+        other.add([Document("x", "Some text.")])
+        with pytest.raises(IndexMismatchError, match="the index has other documents"):
+            LabelPipeline.load(folder, other)
+    with pytest.raises(ModelError, match="made with generator None, but fake:1 is given"):
+        LabelPipeline.load(folder, index, FakeScorer())
+    with pytest.raises(ModelError, match=r"manifest\.json is missing"):
+        LabelPipeline.load(tmp_path / "nowhere", index)
+    manifest = json.loads((folder / "manifest.json").read_text())
+    for change, message in [
+        ({"format": 99}, "format 99, this version reads 1"),
+        ({"labels": "0" * 64}, "label set was altered"),
+        ({"tokenizer": "old"}, "splits words otherwise"),
+        ({"encoder": "static:old"}, "pass encoder="),
+    ]:
+        (folder / "manifest.json").write_text(json.dumps({**manifest, **change}))
+        with pytest.raises((ModelError, IndexMismatchError), match=message):
+            LabelPipeline.load(folder, index)
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    (folder / "calibration.json").write_text("{}")
+    with pytest.raises(ModelError, match=r"calibration\.json is missing or is not what was saved"):
+        LabelPipeline.load(folder, index)
+
+
+def test_save_never_replaces_something_else(
+    fitted: LabelPipeline, index: HybridIndex, labels: LabelSet, tmp_path: Path
+) -> None:
+    (tmp_path / "mine.txt").write_text("keep")
+    with pytest.raises(ModelError, match="is not a saved pipeline"):
+        fitted.save(tmp_path)
+    with pytest.raises(ValueError, match="nothing to save before fit"):
+        LabelPipeline(index, labels=labels).save(tmp_path / "new")
+    assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
+
+
+def test_a_save_that_fails_leaves_the_old_one(
+    fitted: LabelPipeline, index: HybridIndex, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fitted.save(tmp_path / "p")
+
+    def fail(*args: object) -> None:
+        raise OSError("disk full")
+
+    monkeypatch.setattr("radrag.labelling.neighbours.write_arrays", fail)
+    with pytest.raises(OSError, match="disk full"):
+        fitted.save(tmp_path / "p")
+    assert LabelPipeline.load(tmp_path / "p", index)(NOTE).label == fitted(NOTE).label
+    assert [path.name for path in tmp_path.iterdir()] == ["p"]
+
+
+def test_fit_refuses_what_it_cannot_learn_from(index: HybridIndex, labels: LabelSet) -> None:
+    one, other = labels.ids[:2]
+    pipeline = LabelPipeline(index, labels=labels)
+    with pytest.raises(ValueError, match="example 1 has the label 'nope', which is not in the label set"):
+        pipeline.fit([LabelledNote("a", one), LabelledNote("b", "nope")])
+    with pytest.raises(ValueError, match="at least 2 different labels, got 1"):
+        pipeline.fit([LabelledNote(f"note {word}", one) for word in "abcdef"])
+    with pytest.raises(ValueError, match="at least 2 different labels, got 0"):
+        pipeline.fit([])
+    with pytest.raises(
+        ValueError, match="3 groups of notes cannot be split into 5 folds; give notes of 5 groups or more"
+    ):
+        pipeline.fit([LabelledNote(f"note {word}", label) for word in "abc" for label in (one, other)])
+    with pytest.raises(ValueError, match="example 0 has no text"):
+        pipeline.fit([LabelledNote(" ", one)])
+    assert not pipeline.fitted
+
+
+def test_constructor_checks_its_arguments(index: HybridIndex, labels: LabelSet) -> None:
+    with pytest.raises(ValueError, match=r"coverage must lie between 0 and 1, got 1\.0"):
+        LabelPipeline(index, labels=labels, coverage=1.0)
+    with pytest.raises(ValueError, match="at least 2 labels to choose from, got 1"):
+        LabelPipeline(index, labels=LabelSet([Label("a")]))
+
+
+def test_same_seed_same_pipeline(index: HybridIndex, labels: LabelSet, notes: list[LabelledNote]) -> None:
+    one, other, third = (LabelPipeline(index, labels=labels, seed=seed).fit(notes[:120]) for seed in (0, 0, 1))
+    assert one(NOTE) == other(NOTE)
+    assert one.manifest["weights"] != third.manifest["weights"]
