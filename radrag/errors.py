@@ -32,9 +32,7 @@ class CorpusError(RadragError, ValueError):
         field: The field of that record.
     """
 
-    def __init__(
-        self, message: str, *, file: object = None, record: object = None, field: str | None = None
-    ) -> None:
+    def __init__(self, message: str, *, file: object = None, record: object = None, field: str | None = None) -> None:
         self.file = None if file is None else str(file)
         self.record = record
         self.field = field

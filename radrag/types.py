@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 Role = Literal["system", "user", "assistant"]
 VERDICTS = ("yes", "no", "maybe")
+_NAMES = ("synonyms", "order_abbreviations")
 NOTICE = "Machine-made from the cited sources. Not reviewed by a clinician; not clinical advice."
 
 
@@ -41,7 +42,8 @@ class Document:
         kind: What it is: ``"abstract"``, ``"guideline"``, ``"digest"``, ``"note"`` or ``"text"``.
         sections: Headed stretches in order; text outside them belongs to no heading.
         metadata: JSON values. Known keys: ``year`` (int), ``doi``, ``journal``, ``url``, ``source``, ``design``,
-            ``publication_types``, ``mesh``, ``retracted`` (bool), ``pmid``, ``pmid_version``.
+            ``publication_types``, ``mesh``, ``retracted`` (bool), ``pmid``, ``pmid_version``, and lists of other names
+            that are searched too: ``synonyms``, ``order_abbreviations``.
     """
 
     id: str
@@ -83,9 +85,10 @@ class Passage:
 
     @property
     def search_text(self) -> str:
-        """What is indexed: title, headings and text, a line each; a heading that repeats the title is left out."""
+        """What is indexed, a line each: title, other names of the document, headings without the title, and text."""
         headings = " > ".join(part for part in self.path if part != self.title)
-        return "\n".join(part for part in (self.title, headings, self.text) if part)
+        names = ", ".join(str(name) for key in _NAMES for name in self.metadata.get(key) or ())
+        return "\n".join(part for part in (self.title, names, headings, self.text) if part)
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,12 +189,14 @@ class Draft:
         verdict: Yes/no/maybe, if the question asks for one and the reader gave one.
         text: The raw text that was parsed, "" where there was none.
         dropped: Why passages did not reach the reader, a line each (for example: the context window was full).
+        shown: How many passages, from the first, did reach it; None if all did.
     """
 
     claims: tuple[DraftClaim, ...] = ()
     verdict: Verdict | None = None
     text: str = ""
     dropped: tuple[str, ...] = ()
+    shown: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -424,6 +429,7 @@ def _source_lines(citation: Citation) -> Iterator[str]:
     path = " > ".join(part for part in citation.path if part != citation.title)
     parts = [citation.title or citation.document_id, path, str(citation.year or ""), citation.url]
     head = ". ".join(part.rstrip(".") if part is not citation.url else part for part in parts if part)
+    head = head.replace("?. ", "? ").replace("!. ", "! ")
     yield from _wrapped(f"{head} ({citation.document_id}:{citation.start}-{citation.end})", f"  [{citation.key}] ")
     yield from _wrapped(f"“{' '.join(citation.quote.split())}”", "      ")
 

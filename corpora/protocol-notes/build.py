@@ -31,8 +31,28 @@ _TAGS = re.compile(r"\s+~(?P<tags>[a-z0-9,]+)(?=\s+@|$)")
 _PLACEHOLDER = re.compile(r"<([^<>]+)>")
 _ONE = re.compile(r"\b(1 (?:year|month|week|block|day|pack|minute|hour|lesion))s\b(?! of)")
 _KEYS = {
-    "a": "s", "b": "v", "c": "x", "d": "s", "e": "r", "f": "g", "g": "h", "h": "j", "i": "o", "k": "l", "l": "k",
-    "m": "n", "n": "m", "o": "p", "p": "o", "r": "t", "s": "d", "t": "y", "u": "i", "v": "b", "w": "e", "y": "u",
+    "a": "s",
+    "b": "v",
+    "c": "x",
+    "d": "s",
+    "e": "r",
+    "f": "g",
+    "g": "h",
+    "h": "j",
+    "i": "o",
+    "k": "l",
+    "l": "k",
+    "m": "n",
+    "n": "m",
+    "o": "p",
+    "p": "o",
+    "r": "t",
+    "s": "d",
+    "t": "y",
+    "u": "i",
+    "v": "b",
+    "w": "e",
+    "y": "u",
 }
 
 

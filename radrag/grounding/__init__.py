@@ -1,4 +1,4 @@
-"""Does a passage carry a claim? Citations whose quotes are checked, and the confidence that there is evidence at all."""
+"""Does a passage carry a claim? Citations whose quotes are checked, and the confidence that there is evidence."""
 
 from radrag.grounding.claims import Grounded, ground
 from radrag.grounding.confidence import Confidence, evidence_features

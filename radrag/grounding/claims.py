@@ -37,6 +37,7 @@ def ground(draft: Draft, hits: Sequence[Hit], document: Callable[[str], Document
     Raises:
         IndexCorruptError: If a passage is not what the store holds.
     """
+    hits = hits[: draft.shown]
     numbers: dict[str, int] = {}
     claims = [_claim(stated, hits, document, numbers) for stated in draft.claims]
     shown = {hit.passage.document_id.removeprefix("PMID:") for hit in hits}
@@ -50,10 +51,11 @@ def ground(draft: Draft, hits: Sequence[Hit], document: Callable[[str], Document
 def _claim(
     stated: DraftClaim, hits: Sequence[Hit], document: Callable[[str], Document], numbers: dict[str, int]
 ) -> Claim:
+    text = _PMID.sub(" ", stated.text)  # a PMID is a citation, not a number that the source must hold
     named = [hits[key - 1] for key in dict.fromkeys(stated.keys) if 1 <= key <= len(hits)]
-    found = _supports(stated.text, named)
+    found = _supports(text, named)
     if not any(score >= THRESHOLD for _, _, _, score in found):
-        found = _supports(stated.text, hits)[:1] or found
+        found = _supports(text, hits)[:1] or found
     carried = [item for item in found if item[3] >= THRESHOLD]
     citations = tuple(_citation(hit, start, end, document, numbers) for hit, start, end, _ in carried)
     return Claim(stated.text, citations, bool(carried), max((score for *_, score in found), default=0.0))
@@ -69,9 +71,7 @@ def _supports(claim: str, hits: Sequence[Hit]) -> list[tuple[Hit, int, int, floa
     return sorted(found, key=lambda item: -item[3])
 
 
-def _citation(
-    hit: Hit, start: int, end: int, document: Callable[[str], Document], numbers: dict[str, int]
-) -> Citation:
+def _citation(hit: Hit, start: int, end: int, document: Callable[[str], Document], numbers: dict[str, int]) -> Citation:
     return cite(hit, start, end, document, numbers.setdefault(hit.passage.document_id, len(numbers) + 1))
 
 
@@ -92,7 +92,9 @@ def cite(hit: Hit, start: int, end: int, document: Callable[[str], Document], ke
     quote = passage.text[start:end]
     first, last = passage.start + start, passage.start + end
     if document(passage.document_id).text[first:last] != quote:
-        raise IndexCorruptError(f"passage {passage.id} of {passage.document_id} is not what the store holds; rebuild it")
+        raise IndexCorruptError(
+            f"passage {passage.id} of {passage.document_id} is not what the store holds; rebuild it"
+        )
     year = passage.metadata.get("year")
     return Citation(
         key, passage.document_id, passage.id, first, last, quote, passage.title, passage.path,

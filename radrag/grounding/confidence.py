@@ -17,6 +17,7 @@ from radrag.types import Hit
 
 ASSET = Path(__file__).parent.parent / "assets" / "confidence.json"
 _TOP = 5
+_FEATURES = 5
 
 
 def evidence_features(
@@ -36,7 +37,7 @@ def evidence_features(
     """
     wanted = sorted(set(tokenize(question)))
     if not hits or not wanted:
-        return (0.0,) * 5
+        return (0.0,) * _FEATURES
     weight = rarity(wanted)
     total = sum(weight[term] for term in wanted) or 1.0
 
@@ -89,6 +90,13 @@ class Confidence:
         """Load the model that ships."""
         try:
             stored = json.loads(path.read_text(encoding="utf-8"))
-            return cls(tuple(stored["weights"]), stored["bias"], stored["threshold"], stored["facts"])
-        except (OSError, ValueError, KeyError) as error:
-            raise ModelError(f"no confidence model in {path}: {error}; make it with `radrag train confidence`") from error
+            model = cls(tuple(stored["weights"]), stored["bias"], stored["threshold"], stored["facts"])
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise ModelError(
+                f"no confidence model in {path}: {error}; make it with `radrag train confidence`"
+            ) from error
+        if len(model.weights) != _FEATURES:
+            raise ModelError(
+                f"the confidence model in {path} is of another version; make it with `radrag train confidence`"
+            )
+        return model

@@ -33,7 +33,7 @@ class BM25:
     """
 
     def __init__(self, segments: Sequence[Postings], k1: float, b: float) -> None:
-        _check(k1, b)
+        check_parameters(k1, b)
         self._segments = list(segments)
         self._k1 = k1
         lengths = [np.asarray(segment.lengths, dtype=np.float32) for segment in self._segments]
@@ -69,7 +69,7 @@ class RankBM25:
     """
 
     def __init__(self, segments: Sequence[Postings], k1: float, b: float) -> None:
-        _check(k1, b)
+        check_parameters(k1, b)
         import rank_bm25
 
         corpus = [tokens for segment in segments for tokens in segment.documents()]
@@ -86,7 +86,8 @@ class RankBM25:
 ENGINES: dict[str, type[BM25] | type[RankBM25]] = {"bm25": BM25, "rank-bm25": RankBM25}
 
 
-def _check(k1: float, b: float) -> None:
+def check_parameters(k1: float, b: float) -> None:
+    """Refuse a k1 below 0 and a b outside 0 to 1."""
     if k1 < 0:
         raise ValueError(f"k1 must be at least 0, got {k1}")
     if not 0 <= b <= 1:

@@ -72,8 +72,8 @@ class SentenceTransformerEncoder:
             self._model = library.SentenceTransformer(str(model), device=device, local_files_only=local_files_only)
         except (OSError, ValueError) as error:
             raise ModelError(
-                f"sentence-transformers cannot load {str(model)!r}: {error}. Give a folder that holds a model, or a hub "
-                "name that this machine can reach"
+                f"sentence-transformers cannot load {str(model)!r}: {error}. Give a folder that holds a model, or a "
+                "hub name that this machine can reach"
             ) from error
         self._name = str(model)
 
@@ -132,9 +132,18 @@ def load_encoder(encoder: str | Path | Encoder | Any) -> Encoder:
     Args:
         encoder: ``"static"``, ``"minilm"``, a model2vec folder, a sentence-transformers name or folder, a llama-index
             embedding, or an object that already is an ``Encoder``.
+
+    Raises:
+        TypeError: If it is none of these.
+        ModelError: If the model cannot be loaded.
+        MissingExtraError: If it needs sentence-transformers, which is not installed.
     """
     if not isinstance(encoder, str | Path):
-        return LlamaIndexEncoder(encoder) if hasattr(encoder, "get_text_embedding_batch") else encoder
+        if hasattr(encoder, "get_text_embedding_batch"):
+            return LlamaIndexEncoder(encoder)
+        if not hasattr(encoder, "encode"):
+            raise TypeError(f"expected the name of an encoder, a folder, an embedding or an Encoder, got {encoder!r}")
+        return encoder
     if str(encoder) == "static":
         return StaticEncoder()
     if str(encoder) == "minilm":
@@ -152,7 +161,8 @@ def _unit(vectors: Any) -> NDArray[np.float32]:
     if not np.isfinite(array).all():
         raise ModelError("the encoder returned a vector that is not finite; check its weights and its input")
     norms = np.linalg.norm(array, axis=1, keepdims=True)
-    return np.divide(array, norms, out=np.zeros_like(array), where=norms > 0)
+    unit: NDArray[np.float32] = np.divide(array, norms, out=np.zeros_like(array), where=norms > 0)
+    return unit
 
 
 def _folder_hash(folder: Path) -> str:

@@ -42,11 +42,15 @@ def compile_where(where: Where) -> tuple[str, list[Any]]:
             raise ValueError(f"filter field {field!r} must be a plain name such as 'kind' or 'year'")
         test, values = _test(field, wanted)
         if field in _COLUMNS:
+            if any(not isinstance(value, str) for value in values):
+                raise ValueError(f"filter field {field!r} holds text, got {wanted!r}")
             conditions.append(test.replace("value", f"documents.{_COLUMNS[field]}"))
             parameters.extend(values)
         else:
-            conditions.append(f"EXISTS (SELECT 1 FROM json_each(documents.metadata, ?) WHERE {test})")
-            parameters.extend([f"$.{field}", *values])
+            # json_each also walks the members of an object and gives nested lists as text: neither is a value.
+            members = f"SELECT 1 FROM json_each(documents.metadata, ?) WHERE type NOT IN ('array', 'object') AND {test}"
+            conditions.append(f"json_type(documents.metadata, ?) <> 'object' AND EXISTS ({members})")
+            parameters.extend([f"$.{field}", f"$.{field}", *values])
     return " AND ".join(conditions) or "1", parameters
 
 
@@ -56,7 +60,11 @@ def _test(field: str, wanted: Any) -> tuple[str, list[Any]]:
         given = [(test, _scalar(field, side)) for test, side in sides if side is not None]
         if not given:
             raise ValueError(f"filter field {field!r}: a Range needs at least one side")
-        kinds = "('integer', 'real')" if isinstance(given[0][1], int | float) else "('text')"
+        if len({isinstance(side, str) for _, side in given}) > 1:
+            raise ValueError(
+                f"filter field {field!r}: both sides of a Range must be numbers, or both text, got {wanted}"
+            )
+        kinds = "('text')" if isinstance(given[0][1], str) else "('integer', 'real')"
         return " AND ".join([f"typeof(value) IN {kinds}", *(test for test, _ in given)]), [side for _, side in given]
     if isinstance(wanted, list | tuple | set | frozenset):
         values = [_scalar(field, value) for value in wanted]
@@ -67,8 +75,10 @@ def _test(field: str, wanted: Any) -> tuple[str, list[Any]]:
 def _scalar(field: str, value: Any) -> Any:
     if isinstance(value, bool):
         return int(value)
+    if isinstance(value, int) and not -(2**63) <= value < 2**63:
+        raise ValueError(f"filter field {field!r}: {value} does not fit 64 bits")
     if isinstance(value, str | int | float):
         return value
     raise ValueError(
-        f"filter field {field!r}: {value!r} is a {type(value).__name__}; expected text, a number, a bool, a list or Range"
+        f"filter field {field!r}: {value!r} is a {type(value).__name__}; expected text, number, bool, list or Range"
     )

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from types import TracebackType
@@ -15,29 +14,19 @@ from numpy.typing import NDArray
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from radrag.corpora import Chunking
-from radrag.errors import IndexCorruptError, IndexMismatchError, IndexStateError
-from radrag.indexes.bm25 import ENGINES
+from radrag.errors import IndexCorruptError, IndexStateError
 from radrag.indexes.encoders import load_encoder
 from radrag.indexes.filters import Where
 from radrag.indexes.fusion import Fusion
-from radrag.indexes.postings import build_postings, merge_postings
 from radrag.indexes.searcher import Mode, Searcher, SearchSettings
-from radrag.indexes.segments import (
-    Segment,
-    read_segment,
-    remove_unnamed,
-    retry_missing,
-    verify_segment,
-    write_segment,
-)
-from radrag.indexes.store import Store, text_sha256
-from radrag.indexes.tokens import fingerprint as tokenizer_fingerprint
-from radrag.indexes.tokens import tokenize
+from radrag.indexes.segments import retry_missing
+from radrag.indexes.settings import check_settings, default_weight, make_settings
+from radrag.indexes.store import Store
+from radrag.indexes.verification import verify_index
+from radrag.indexes.writing import Writer, read_segments
 from radrag.protocols import Encoder
 from radrag.types import Document, Hit, Passage
 
-FORMAT = 1
-_MAX_SEGMENTS = 8
 _MAX_MASKS = 64
 
 
@@ -85,17 +74,10 @@ class HybridIndex:
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
             raise IndexStateError(f"{folder} exists and is not empty; open it, or choose another folder")
         loaded = load_encoder(encoder)
-        weight = _default_weight(loaded) if dense_weight is None else dense_weight
+        weight = default_weight(loaded) if dense_weight is None else dense_weight
         search = SearchSettings(lexical=lexical, k1=k1, b=b, fusion=Fusion(fusion), dense_weight=weight)
-        settings = {
-            "format": FORMAT,
-            "encoder": str(encoder) if isinstance(encoder, str | Path) else None,
-            "encoder_fingerprint": loaded.fingerprint,
-            "dim": loaded.dim,
-            "tokenizer": tokenizer_fingerprint(),
-            "chunking": asdict(chunking or Chunking()),
-            "search": asdict(search),
-        }
+        name = str(encoder) if isinstance(encoder, str | Path) else None
+        settings = make_settings(name, loaded, chunking or Chunking(), search)
         folder.mkdir(parents=True, exist_ok=True)
         store = Store(folder / "store.sqlite", create=True)
         with store.transaction():
@@ -120,18 +102,7 @@ class HybridIndex:
         store = Store(folder / "store.sqlite")
         try:
             settings = store.get("settings")
-            _check_settings(folder, settings)
-            wanted = settings["encoder"] if encoder is None else encoder
-            if wanted is None:
-                raise IndexMismatchError(
-                    f"{folder} was made with an encoder object ({settings['encoder_fingerprint']}); pass it: encoder=..."
-                )
-            loaded = load_encoder(wanted)
-            if loaded.fingerprint != settings["encoder_fingerprint"]:
-                raise IndexMismatchError(
-                    f"{folder} holds vectors of encoder {settings['encoder_fingerprint']}, but {loaded.fingerprint} was "
-                    "loaded; pass the encoder it was made with, or build the index again"
-                )
+            loaded = check_settings(folder, settings, encoder)
             return cls(folder, store, loaded)
         except BaseException:
             store.close()
@@ -155,7 +126,9 @@ class HybridIndex:
         return len(self._searcher)
 
     def __repr__(self) -> str:
-        return f"HybridIndex({str(self._path)!r}, passages={len(self)}, encoder={self._settings['encoder_fingerprint']!r})"
+        return (
+            f"HybridIndex({str(self._path)!r}, passages={len(self)}, encoder={self._settings['encoder_fingerprint']!r})"
+        )
 
     def add(
         self,
@@ -179,33 +152,46 @@ class HybridIndex:
             How many documents were ``added``, ``skipped``, and ``empty`` (stored without a passage), and ``passages``.
 
         Raises:
-            ValueError: If a document's id is stored already (with other content, if ``skip_existing``), or occurs twice.
+            ValueError: If a document's id is stored already (with other content, if ``skip_existing``) or occurs twice.
         """
         self._check_open()
         if batch_size < 1:
             raise ValueError(f"batch_size must be at least 1, got {batch_size}")
         report = {"added": 0, "skipped": 0, "empty": 0, "passages": 0}
+        writer = Writer(self._path, self._store, self._encoder, self._chunking)
         stream = iter(documents)
         with _bar(progress) as bar:
             task = bar.add_task("indexing", total=total)
             try:
                 while batch := list(islice(stream, batch_size)):
-                    fresh = self._fresh(batch, skip_existing)
-                    report["skipped"] += len(batch) - len(fresh)
-                    if fresh:
-                        self._add_batch(fresh, report)
+                    for name, count in writer.write(batch, skip_existing).items():
+                        report[name] += count
                     bar.advance(task, len(batch))
             finally:
                 if report["added"]:
-                    self._merge_segments()
+                    writer.tidy()
                     self._load()
         return report
 
     @overload
-    def search(self, queries: str, k: int = ..., where: Where | None = ..., **options: Any) -> list[Hit]: ...
+    def search(  # type: ignore[overload-overlap]  # a str is a Sequence[str] too; the first that fits counts
+        self,
+        queries: str,
+        k: int = ...,
+        where: Where | None = ...,
+        *,
+        mode: Mode | str = ...,
+        include_retracted: bool = ...,
+    ) -> list[Hit]: ...
     @overload
     def search(
-        self, queries: Sequence[str], k: int = ..., where: Where | None = ..., **options: Any
+        self,
+        queries: Sequence[str],
+        k: int = ...,
+        where: Where | None = ...,
+        *,
+        mode: Mode | str = ...,
+        include_retracted: bool = ...,
     ) -> list[list[Hit]]: ...
     def search(
         self,
@@ -289,21 +275,7 @@ class HybridIndex:
     def verify(self) -> list[str]:
         """Check every byte against the recorded hashes; return what is wrong, a line each."""
         self._check_open()
-        problems = []
-        if (state := self._store.integrity()) != "ok":
-            problems.append(f"store.sqlite: {state}")
-        digest = hashlib.sha256().hexdigest()
-        try:
-            for document in self.documents():
-                digest = _chain(digest, document)
-        except (IndexCorruptError, ValueError) as error:
-            problems.append(str(error))
-        else:
-            if digest != self._store.get("content"):
-                problems.append("the documents are not the ones recorded: one was removed, added or altered")
-        for folder, _, files in self._store.segments():
-            problems.extend(verify_segment(self._path / "segments" / folder, files))
-        return problems
+        return verify_index(self._path, self._store)
 
     def _check_open(self) -> None:
         if not self._open:
@@ -319,96 +291,17 @@ class HybridIndex:
             self._masks[key] = None if mask.all() else mask
         return self._masks[key]
 
-    def _fresh(self, batch: list[Document], skip_existing: bool) -> list[Document]:
-        seen: dict[str, str] = {}
-        fresh = []
-        stored = self._store.has([document.id for document in batch])
-        for document in batch:
-            if not document.id:
-                raise ValueError("a document has an empty id; every document needs a unique one")
-            known = stored.get(document.id) or seen.get(document.id)
-            if known is None:
-                seen[document.id] = text_sha256(document)
-                fresh.append(document)
-            elif not skip_existing:
-                raise ValueError(f"document {document.id!r} is in the index already; pass skip_existing=True to go on")
-            elif known != text_sha256(document):
-                raise ValueError(f"document {document.id!r} is in the index with other content; build the index again")
-        return fresh
-
-    def _add_batch(self, documents: list[Document], report: dict[str, int]) -> None:
-        cut = [list(self._chunking.passages(document)) for document in documents]
-        texts = [passage.search_text for passages in cut for passage in passages]
-        folder = None
-        if texts:
-            vectors = self._encoder.encode(texts, "passage")
-            postings = build_postings(tokenize(text) for text in texts)
-            folder, hashes = write_segment(Segment(postings, vectors), self._path / "segments")
-        with self._store.transaction():
-            digest = self._store.get("content")
-            for document, passages in zip(documents, cut, strict=True):
-                self._store.insert(document, passages)
-                digest = _chain(digest, document)
-            if folder is not None:
-                self._store.add_segment(folder, len(texts), hashes)
-            self._store.set("content", digest)
-        report["added"] += len(documents)
-        report["passages"] += len(texts)
-        report["empty"] += sum(not passages for passages in cut)
-
-    def _segments(self) -> list[Segment]:
-        dim = self._settings["dim"]
-        return [read_segment(self._path / "segments" / name, rows, dim) for name, rows, _ in self._store.segments()]
-
-    def _merge_segments(self) -> None:
-        listed = self._store.segments()
-        if len(listed) > _MAX_SEGMENTS:
-            parts = self._segments()
-            vectors = np.concatenate([part.vectors for part in parts])
-            merged = Segment(merge_postings([part.postings for part in parts]), vectors)
-            folder, hashes = write_segment(merged, self._path / "segments")
-            with self._store.transaction():
-                if self._store.segments() != listed:
-                    raise IndexStateError(f"{self._path} was written by another process meanwhile; open it again")
-                self._store.replace_segments(folder, len(vectors), hashes)
-        remove_unnamed(self._path / "segments", {folder for folder, *_ in self._store.segments()})
-
     def _load(self) -> None:
         def read() -> Searcher:
             with self._store.snapshot():
                 ids, owners = self._store.passage_rows()
-                segments = self._segments()
+                segments = read_segments(self._path, self._store, self._settings["dim"])
             if sum(len(segment.vectors) for segment in segments) != len(ids):
                 raise IndexCorruptError(f"{self._path}: segments and passages differ in number; rebuild the index")
             return Searcher(segments, ids, owners, self._encoder, SearchSettings(**self._settings["search"]))
 
         self._searcher = retry_missing(read)
         self._masks: dict[str, NDArray[np.bool_] | None] = {}
-
-
-def _default_weight(encoder: Encoder) -> float:
-    """Weight of the vectors that measured best for this kind of encoder (tests/benchmarks/retrieval_quality.py)."""
-    return 0.3 if encoder.fingerprint.startswith("static:") else 0.6
-
-
-def _check_settings(folder: Path, settings: Mapping[str, Any] | None) -> None:
-    if settings is None:
-        raise IndexCorruptError(f"{folder} was never finished; delete the folder and build the index again")
-    if settings["format"] != FORMAT:
-        raise IndexMismatchError(
-            f"{folder} has format {settings['format']}, this version reads {FORMAT}; build the index again"
-        )
-    if settings["tokenizer"] != tokenizer_fingerprint():
-        raise IndexMismatchError(
-            f"{folder} was made with tokenizer {settings['tokenizer']}, this version has {tokenizer_fingerprint()}; "
-            "build the index again"
-        )
-    if settings["search"]["lexical"] not in ENGINES:
-        raise IndexMismatchError(f"{folder} wants the lexical engine {settings['search']['lexical']!r}, which is unknown")
-
-
-def _chain(digest: str, document: Document) -> str:
-    return hashlib.sha256(f"{digest} {text_sha256(document)}".encode()).hexdigest()
 
 
 def _bar(shown: bool) -> Progress:

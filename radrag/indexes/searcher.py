@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from radrag.indexes.bm25 import ENGINES
+from radrag.indexes.bm25 import ENGINES, check_parameters
 from radrag.indexes.fusion import Fusion, reciprocal_rank_fusion, score_fusion
 from radrag.indexes.segments import Segment
 from radrag.indexes.tokens import tokenize
@@ -50,6 +50,7 @@ class SearchSettings:
     def __post_init__(self) -> None:
         if self.lexical not in ENGINES:
             raise ValueError(f"lexical must be one of {sorted(ENGINES)}, got {self.lexical!r}")
+        check_parameters(self.k1, self.b)
         if not 0 <= self.dense_weight <= 1:
             raise ValueError(f"dense_weight must be between 0 and 1, got {self.dense_weight}")
         if self.depth < 1:
@@ -84,9 +85,7 @@ class Searcher:
     def __len__(self) -> int:
         return len(self._ids)
 
-    def search(
-        self, queries: Sequence[str], k: int, mask: NDArray[np.bool_] | None, mode: Mode
-    ) -> list[list[Found]]:
+    def search(self, queries: Sequence[str], k: int, mask: NDArray[np.bool_] | None, mode: Mode) -> list[list[Found]]:
         """Find the best ``k`` rows, and all that tie with the last of them.
 
         Args:
@@ -99,7 +98,7 @@ class Searcher:
             For each query (passage id, score, BM25 or None, cosine or None), in no promised order.
         """
         admitted = len(self) if mask is None else int(mask.sum())
-        if not admitted:
+        if not admitted or not queries:
             return [[] for _ in queries]
         depth = min(admitted, max(self._settings.depth, k))
         dense = self._dense(queries, depth, mask) if mode is not Mode.LEXICAL else [None] * len(queries)
@@ -118,7 +117,9 @@ class Searcher:
     def _one(self, query: str, k: int, depth: int, mask: Any, dense: Any, mode: Mode) -> list[Found]:
         if mode is Mode.DENSE:
             rows, cosines, _ = dense
-            return [(int(self._ids[r]), float(c), None, float(c)) for r, c in zip(*_best(rows, cosines, k), strict=True)]
+            return [
+                (int(self._ids[r]), float(c), None, float(c)) for r, c in zip(*_best(rows, cosines, k), strict=True)
+            ]
         scores = self._lexical.scores(tokenize(query))
         if mask is not None:
             scores = np.where(mask, scores, 0)
@@ -161,8 +162,9 @@ class Searcher:
         vectors = self._encoder.encode(queries, "query")
         parameters = None
         if mask is not None:
-            bits = np.packbits(mask, bitorder="little")
-            parameters = faiss.SearchParameters(sel=faiss.IDSelectorBitmap(bits))
+            library: Any = faiss  # its stubs know only the C++ signatures
+            selector = library.IDSelectorBitmap(np.packbits(mask, bitorder="little"))
+            parameters = library.SearchParameters(sel=selector)
         cosines, rows = self._index().search(vectors, depth, params=parameters)
         found = []
         for vector, row, cosine in zip(vectors, rows, cosines, strict=True):

@@ -65,8 +65,8 @@ def read_segment(folder: Path, rows: int, dim: int) -> Segment:
         raise IndexCorruptError(f"segment {folder} cannot be read ({error}); rebuild the index") from error
     if segment.vectors.shape != (rows, dim) or len(segment.postings.lengths) != rows:
         raise IndexCorruptError(
-            f"segment {folder} holds {len(segment.postings.lengths)} rows and vectors {segment.vectors.shape}, expected "
-            f"{rows} rows of {dim}; rebuild the index"
+            f"segment {folder} holds {len(segment.postings.lengths)} rows and vectors {segment.vectors.shape}, "
+            f"expected {rows} rows of {dim}; rebuild the index"
         )
     return segment
 

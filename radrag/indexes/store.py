@@ -51,7 +51,9 @@ class Store:
     def __init__(self, path: Path, *, create: bool = False) -> None:
         self._path = path
         if not create and not path.is_file():
-            raise IndexStateError(f"{path} does not exist; make an index with HybridIndex.create or `radrag index build`")
+            raise IndexStateError(
+                f"{path} does not exist; make an index with HybridIndex.create or `radrag index build`"
+            )
         self._db = sqlite3.connect(path, isolation_level=None, timeout=5, check_same_thread=False)
         try:
             self._db.execute("PRAGMA foreign_keys = ON")
@@ -104,8 +106,12 @@ class Store:
 
     def has(self, names: Sequence[str]) -> dict[str, str]:
         """Return the sha256 of each of these documents that is stored, by id."""
-        marks = ", ".join("?" * len(names))
-        return dict(self._db.execute(f"SELECT name, sha256 FROM documents WHERE name IN ({marks})", list(names)))
+        found: dict[str, str] = {}
+        for start in range(0, len(names), 500):
+            batch = list(names[start : start + 500])
+            marks = ", ".join("?" * len(batch))
+            found.update(self._db.execute(f"SELECT name, sha256 FROM documents WHERE name IN ({marks})", batch))
+        return found
 
     def insert(self, document: Document, passages: Iterable[Passage]) -> list[int]:
         """Store a document with its passages; return the passages' new ids."""
@@ -185,7 +191,9 @@ class Store:
 
     def counts(self) -> dict[str, int]:
         """Return how many documents, retracted ones and passages are stored."""
-        documents, retracted = self._db.execute("SELECT COUNT(*), COALESCE(SUM(retracted), 0) FROM documents").fetchone()
+        documents, retracted = self._db.execute(
+            "SELECT COUNT(*), COALESCE(SUM(retracted), 0) FROM documents"
+        ).fetchone()
         (passages,) = self._db.execute("SELECT COUNT(*) FROM passages").fetchone()
         return {"documents": documents, "retracted": retracted, "passages": passages}
 

@@ -60,14 +60,8 @@ def tokenize(text: str) -> list[str]:
     if text.isupper() and text.count(" ") >= 3:
         text = text.lower()  # a shouted report: capitals say nothing about acronyms
     terms: list[str] = []
-    previous_end = 0
-    for match in _SURFACE.finditer(text):
-        surface = match.group()
-        if surface in ("A", "I") and not _inside_phrase(text, match.start(), previous_end):
-            previous_end = match.end()
-            continue
-        previous_end = match.end()
-        terms.extend(_terms(surface))
+    for match in _surfaces(text):
+        terms.extend(_terms(match[0]))
     return terms
 
 
@@ -89,12 +83,9 @@ def token_spans(text: str) -> list[tuple[str, int, int]]:
         starts, ends = [starts[place] for place in lowered], [ends[place] for place in lowered]
         prepared = prepared.lower()
     found: list[tuple[str, int, int]] = []
-    previous_end = 0
-    for match in _SURFACE.finditer(prepared):
+    for match in _surfaces(prepared):
         first, last = match.span()
-        if match.group() not in ("A", "I") or _inside_phrase(prepared, first, previous_end):
-            found.extend((term, starts[first], ends[last - 1]) for term in _terms(match.group()))
-        previous_end = last
+        found.extend((term, starts[first], ends[last - 1]) for term in _terms(match[0]))
     return found
 
 
@@ -122,9 +113,15 @@ def fingerprint() -> str:
     return hashlib.sha256(f"{VERSION} {' '.join(tokenize(probe))}".encode()).hexdigest()[:16]
 
 
-def _inside_phrase(text: str, start: int, previous_end: int) -> bool:
-    """Whether a capital A or I follows a word of the same phrase, as in ``hepatitis A`` and ``type I``."""
-    return 0 < previous_end < start and text[previous_end:start] in (" ", "-")
+def _surfaces(text: str) -> list[re.Match[str]]:
+    """Return words and compounds; a capital A or I only after a word of its phrase (``hepatitis A``, ``type I``)."""
+    found = []
+    previous_end = 0
+    for match in _SURFACE.finditer(text):
+        if match[0] not in ("A", "I") or (previous_end and text[previous_end : match.start()] in (" ", "-")):
+            found.append(match)
+        previous_end = match.end()
+    return found
 
 
 @lru_cache(maxsize=1 << 18)

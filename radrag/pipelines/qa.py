@@ -154,8 +154,8 @@ def as_reader(generator: Any, params: GenerationParams | None = None) -> Reader:
     if hasattr(generator, "chat") and hasattr(generator, "metadata"):
         return PromptedReader(LlamaIndexGenerator(generator), params)
     raise TypeError(
-        f"{type(generator).__name__} cannot write answers; expected an object with generate(chats, params), a reader with "
-        "read and read_alone, a llama-index LLM, or None for the extractive reader"
+        f"{type(generator).__name__} cannot write answers; expected an object with generate(chats, params), a reader "
+        "with read and read_alone, a llama-index LLM, or None for the extractive reader"
     )
 
 

@@ -8,9 +8,9 @@ from functools import cached_property
 
 from radrag.indexes.encoders import StaticEncoder
 from radrag.protocols import Encoder
-from radrag.reading.sentences import score_sentences, select, sentences_of
-from radrag.reading.verdict import VerdictModel, is_yes_no
-from radrag.types import Draft, DraftClaim, Hit, Verdict
+from radrag.reading.sentences import Sentence, score_sentences, select, sentences_of
+from radrag.reading.verdict import VerdictModel, is_yes_no, models_fingerprint
+from radrag.types import Draft, DraftClaim, Hit
 
 _VERDICT_SENTENCES = 5
 
@@ -32,7 +32,7 @@ class ExtractiveReader:
     @property
     def fingerprint(self) -> str:
         """What decides its drafts: the encoder, the number of sentences and the verdict models."""
-        return f"extractive:{self._max_sentences}:{self._encoder.fingerprint}"
+        return f"extractive:{self._max_sentences}:{self._encoder.fingerprint}:{models_fingerprint()}"
 
     def read(self, questions: Sequence[str], hits: Sequence[Sequence[Hit]]) -> list[Draft]:
         """Draft one answer for each question."""
@@ -44,18 +44,24 @@ class ExtractiveReader:
             Draft(verdict=self._from_question(question, []) if is_yes_no(question) else None) for question in questions
         ]
 
+    def evidence(self, question: str, hits: Sequence[Hit]) -> list[str]:
+        """Return the sentences that a yes/no verdict rests on, the most telling first."""
+        return [sentence.text for sentence in select(self._scored(question, hits), _VERDICT_SENTENCES)]
+
     def _read(self, question: str, hits: Sequence[Hit]) -> Draft:
+        chosen = select(self._scored(question, hits), self._max_sentences)
+        if not chosen:
+            return Draft()
+        claims = tuple(DraftClaim(sentence.text, (sentence.key,)) for sentence in chosen)
+        verdict = self._from_evidence(question, self.evidence(question, hits)) if is_yes_no(question) else None
+        return Draft(claims, verdict)
+
+    def _scored(self, question: str, hits: Sequence[Hit]) -> list[Sentence]:
         sentences = sentences_of(hits)
         if not sentences:
-            return Draft()
+            return []
         scores = score_sentences(question, sentences, self._encoder)
-        scored = [replace(sentence, score=float(score)) for sentence, score in zip(sentences, scores, strict=True)]
-        chosen = select(scored, self._max_sentences)
-        claims = tuple(DraftClaim(sentence.text, (sentence.key,)) for sentence in chosen)
-        return Draft(claims, self._verdict(question, [one.text for one in select(scored, _VERDICT_SENTENCES)]))
-
-    def _verdict(self, question: str, evidence: list[str]) -> Verdict | None:
-        return self._from_evidence(question, evidence) if is_yes_no(question) else None
+        return [replace(sentence, score=float(score)) for sentence, score in zip(sentences, scores, strict=True)]
 
     @cached_property
     def _encoder(self) -> Encoder:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -16,8 +17,13 @@ from radrag.types import VERDICTS, Chat, Draft, DraftClaim, Generation, Generati
 
 _MARK = re.compile(r"\[(\d+(?:\s*[,;]\s*\d+)*)\]")
 _LEADING_MARKS = re.compile(r"\s*(?:\[\d+(?:\s*[,;]\s*\d+)*\]\s*)+")
-_VERDICT = re.compile(r"\s*\W*(yes|no|maybe)\b\s*[.,:;!–—-]?\s*", re.IGNORECASE)
-_DECLINED = re.compile(r"\s*\W*not enough evidence\b", re.IGNORECASE)
+# "No difference was found" states no verdict: the word must stand alone, before a stop, a dash, a mark or a line break.
+_VERDICT = re.compile(
+    r"\W*(yes|no|maybe)[\"'”’*_)]*(?:\s*[.,:;!–—][\"'”’*_)]*\s*|\s+-\s+|[^\S\n]*\n\s*|\s*(?=\[)|\s*\Z)", re.IGNORECASE
+)
+_DECLINED = re.compile(r"\W*not enough evidence[\"'”’*_)]*\s*(?:[.!:;]|\Z)", re.IGNORECASE)
+_BEFORE_STOP = re.compile(rf"(?:\s*{_MARK.pattern})+\s*(?=[.,;:!?](?:\s|\Z)|\Z)")
+_ITEM = re.compile(r"(?:[-*+•]|\d{1,2}[.)])\s+")
 
 
 class PromptedReader:
@@ -41,14 +47,15 @@ class PromptedReader:
     def read(self, questions: Sequence[str], hits: Sequence[Sequence[Hit]]) -> list[Draft]:
         """Draft one answer for each question; passages that do not fit the context are dropped, the weakest first."""
         made = [self._fitting(question, list(found)) for question, found in zip(questions, hits, strict=True)]
-        return self._drafts(questions, [chat for chat, _ in made], [dropped for _, dropped in made])
+        drafts = self._drafts(questions, [chat for chat, *_ in made], [dropped for _, _, dropped in made])
+        return [replace(draft, shown=shown) for draft, (_, shown, _) in zip(drafts, made, strict=True)]
 
     def read_alone(self, questions: Sequence[str]) -> list[Draft]:
         """Draft answers from the question alone: the baseline."""
         chats = [prompts.answer_alone_chat(question) for question in questions]
         return self._drafts(questions, chats, [()] * len(chats))
 
-    def _fitting(self, question: str, hits: list[Hit]) -> tuple[Chat, tuple[str, ...]]:
+    def _fitting(self, question: str, hits: list[Hit]) -> tuple[Chat, int, tuple[str, ...]]:
         fits: Any = getattr(self._generator, "fits", None)
         shown = len(hits)
         chat = prompts.answer_chat(question, hits)
@@ -56,7 +63,7 @@ class PromptedReader:
             shown -= 1
             chat = prompts.answer_chat(question, hits[:shown])
         lost = len(hits) - shown
-        return chat, (f"{lost} of {len(hits)} passages did not fit the model's context window",) if lost else ()
+        return chat, shown, (f"{lost} of {len(hits)} passages did not fit the model's context window",) if lost else ()
 
     def _drafts(self, questions: Sequence[str], chats: list[Chat], dropped: Sequence[tuple[str, ...]]) -> list[Draft]:
         replies = self._generator.generate(chats, self._params) if chats else []
@@ -67,7 +74,7 @@ class PromptedReader:
             for reply, wanted, lost in zip(replies, asked, dropped, strict=True)
         ]
 
-    def _chances(self, chats: list[Chat]) -> Any:
+    def _chances(self, chats: list[Chat]) -> Iterator[dict[str, float]]:
         """Yield the probability of each verdict for each chat, or nothing known if the generator cannot score."""
         score: Any = getattr(self._generator, "score", None)
         if score is None or not chats:
@@ -77,12 +84,11 @@ class PromptedReader:
         return (dict(zip(VERDICTS, map(float, row), strict=True)) for row in odds / odds.sum(axis=1, keepdims=True))
 
 
-def parse_reply(
-    reply: Generation, yes_no: bool, chances: dict[str, float], dropped: tuple[str, ...] = ()
-) -> Draft:
-    """Split a reply into claims with the marks that follow them, and take a leading yes, no or maybe as the verdict.
+def parse_reply(reply: Generation, yes_no: bool, chances: dict[str, float], dropped: tuple[str, ...] = ()) -> Draft:
+    """Split a reply into claims with their marks, and take a leading yes, no or maybe as the verdict.
 
-    A verdict is only taken from the first word; it is never guessed from the rest. A reply that declines gives no claim.
+    A verdict is only taken from the first word, where that stands alone; it is never guessed from the rest. A reply
+    that declines gives no claim.
     """
     text = reply.text.strip()
     verdict = None
@@ -101,7 +107,7 @@ def parse_reply(
 
 
 def parse_claims(text: str) -> tuple[DraftClaim, ...]:
-    """Split text into sentences, each with the citation marks in it or right behind it."""
+    """Split text into sentences, each with the citation marks in it or right behind it; list bullets are left out."""
     claims: list[DraftClaim] = []
     for start, end in split_sentences(text):
         part = text[start:end]
@@ -110,7 +116,9 @@ def parse_claims(text: str) -> tuple[DraftClaim, ...]:
             last = claims.pop()
             claims.append(DraftClaim(last.text, (*last.keys, *_keys(behind.group()))))
             part = part[behind.end() :]
-        stated = re.sub(r"\s+([.,;:!?])", r"\1", " ".join(_MARK.sub(" ", part).split())).strip()
+        if text[:start].rstrip(" \t")[-1:] in ("", "\n"):
+            part = _ITEM.sub("", part, count=1) if _ITEM.match(part) else part
+        stated = " ".join(_MARK.sub(" ", _BEFORE_STOP.sub("", part)).split())
         if re.search(r"\w", stated):
             claims.append(DraftClaim(stated, _keys(part)))
     return tuple(claims)

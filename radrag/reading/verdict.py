@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from collections.abc import Mapping, Sequence
@@ -21,17 +22,18 @@ _AUXILIARY = (
     r"doesn't|don't|didn't|can't|cannot)"
 )
 _YES_NO = re.compile(rf"(?:^|[:;,.?!–—-]\s+){_AUXILIARY}\s+\S+[^?]*\?", re.IGNORECASE)
-_OPEN = re.compile(r"\b(?:what|which|who|whom|whose|when|where|why|how)\b", re.IGNORECASE)
-_CHOICE = re.compile(r"\bor\b", re.IGNORECASE)
+_OPEN_WORD = r"(?:what|which|who|whom|whose|when|where|why|how)\b"
+_OPEN = re.compile(rf"^{_OPEN_WORD}|[.:;!–—]\s+{_OPEN_WORD}", re.IGNORECASE)
 
 _EVIDENCE_CUES: dict[str, str] = {
-    "no_difference": r"\bno (?:statistically |clinically )?(?:significant |relevant |clear )?(?:difference|effect|change|"
-    r"association|correlation|relationship|influence|impact|benefit|advantage|increase|improvement)\w*",
-    "not_significant": r"\b(?:not|n[o']t|neither|nor)\b[^.]{0,30}\b(?:significant|differ|associat|correlat|affect|improve|"
-    r"reduce|increase|predict|influence|superior|better)\w*|\bp\s*[=>]\s*0?\.[1-9]",
+    "no_difference": r"\bno (?:statistically |clinically )?(?:significant |relevant |clear )?(?:difference|effect|"
+    r"change|association|correlation|relationship|influence|impact|benefit|advantage|increase|improvement)\w*",
+    "not_significant": r"\b(?:not|n[o']t|neither|nor)\b[^.]{0,30}\b(?:significant|differ|associat|correlat|affect|"
+    r"improve|reduce|increase|predict|influence|superior|better)\w*|\bp\s*[=>]\s*0?\.[1-9]",
     "negative": r"\b(?:no|not|never|without|neither|nor|none|cannot|failed|fails?|lack(?:s|ed)?|absence|unlikely)\b",
-    "advised_against": r"\b(?:not (?:be )?(?:recommended|needed|necessary|required|indicated|justified)|contraindicat\w+|"
-    r"avoid\w*|should not|need not|unnecessary|little (?:value|benefit|use)|limited (?:value|use)|inferior)\b",
+    "advised_against": r"\b(?:not (?:be )?(?:recommended|needed|necessary|required|indicated|justified)|"
+    r"contraindicat\w+|avoid\w*|should not|need not|unnecessary|little (?:value|benefit|use)|"
+    r"limited (?:value|use)|inferior)\b",
     "significant": r"\bsignificant(?:ly)?\b|\bp\s*<\s*0?\.0",
     "effect": r"\b(?:effective|efficacious|improv\w+|reduc\w+|increas\w+|decreas\w+|higher|lower|better|superior|"
     r"benefi\w+|associated|correlat\w+|predict\w+|independent(?:ly)?|risk factor)\b",
@@ -46,7 +48,8 @@ _QUESTION_CUES: dict[str, str] = {
     "q_relates": r"\b(?:associat\w+|relat\w+|correlat\w+|predict\w*|risk|factor|influence|affect|impact|role|cause)\b",
     "q_works": r"\b(?:effective\w*|efficac\w+|improv\w+|reduc\w+|prevent\w*|help|benefi\w+|useful|value|increase)\b",
     "q_safe": r"\b(?:safe\w*|feasib\w+|accura\w+|reliab\w+|valid|possible|appropriate|acceptable)\b",
-    "q_needed": r"\b(?:necessar\w+|need\w*|should|require\w*|routine\w*|justif\w+|indicat\w+|warrant\w*|mandatory|must)\b",
+    "q_needed": r"\b(?:necessar\w+|need\w*|should|require\w*|routine\w*|justif\w+|indicat\w+|"
+    r"warrant\w*|mandatory|must)\b",
     "q_negative": r"\b(?:no|not|never|without|only|still|really|ever)\b|n't\b",
     "q_can": r"\b(?:can|could|may|might)\b",
     "q_choice": r"\bor\b",
@@ -61,7 +64,7 @@ def is_yes_no(question: str) -> bool:
     """
     text = " ".join(question.split())
     match = _YES_NO.search(text)
-    return match is not None and not _OPEN.match(text) and not _OPEN.match(match.group().lstrip(":;,.?!–—- "))
+    return match is not None and not _OPEN.search(text[: match.end()])
 
 
 def features(question: str, evidence: Sequence[str]) -> NDArray[np.float64]:
@@ -83,6 +86,11 @@ def features(question: str, evidence: Sequence[str]) -> NDArray[np.float64]:
     mean = table.mean(axis=0) if len(table) else np.zeros(len(_EVIDENCE_CUES))
     relational = float(asked[0] or asked[1])
     return np.concatenate([asked, first, mean, relational * first, [float(bool(len(table)))]])
+
+
+def models_fingerprint(path: Path = ASSET) -> str:
+    """Return the sha256 of the verdict models that ship, or ``"none"`` if there are none."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()[:16] if path.is_file() else "none"
 
 
 @dataclass(frozen=True)
@@ -111,9 +119,14 @@ class VerdictModel:
         """Load a model that ships: ``"evidence"``, or ``"question"`` (the baseline that sees no evidence)."""
         try:
             stored = json.loads(path.read_text(encoding="utf-8"))[name]
-        except (OSError, ValueError, KeyError) as error:
-            raise ModelError(f"no verdict model {name!r} in {path}: {error}; make it with `radrag train verdict`") from error
-        model = cls(np.asarray(stored["weights"]), np.asarray(stored["bias"]), stored["facts"])
-        if model.weights.shape != (len(VERDICTS), len(features("", []))):
-            raise ModelError(f"the verdict model {name!r} in {path} is of another version; make it with `radrag train verdict`")
+            model = cls(np.asarray(stored["weights"], float), np.asarray(stored["bias"], float), stored["facts"])
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise ModelError(
+                f"no verdict model {name!r} in {path}: {error}; make it with `radrag train verdict`"
+            ) from error
+        rows = len(VERDICTS)
+        if model.weights.shape != (rows, len(features("", []))) or model.bias.shape != (rows,):
+            raise ModelError(
+                f"the verdict model {name!r} in {path} is of another version; make it with `radrag train verdict`"
+            )
         return model

@@ -1,0 +1,5 @@
+"""``python -m radrag.cli``."""
+
+from radrag.cli.app import main
+
+main()

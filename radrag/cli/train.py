@@ -1,0 +1,102 @@
+"""``radrag train TASK``: every shipped model is made by one of these."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from radrag.cli.app import show
+from radrag.cli.index import Json
+
+commands = typer.Typer(no_args_is_help=True, help="Make models. The defaults make the ones that ship.")
+Out = Annotated[Path, typer.Option(help="Folder or file to write.")]
+Notes = Annotated[str, typer.Option(help="Labelled notes, .csv or .jsonl; or 'shipped'.")]
+Seed = Annotated[int, typer.Option(help="Seed of everything that is drawn.")]
+PubMedQA = Annotated[Path, typer.Argument(help="PubMedQA development questions, .jsonl or .jsonl.gz.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Hang the verbs under ``radrag``."""
+    app.add_typer(commands, name="train")
+
+
+@commands.command()
+def base(
+    out: Out = Path("runs/small-llama"),
+    minutes: Annotated[float, typer.Option(help="Time for pretraining, on one thread.")] = 7,
+    seed: Seed = 0,
+) -> None:
+    """Train the tokenizer and the small Llama from scratch, on the shipped corpora."""
+    import tempfile
+
+    from radrag.corpora import load_evidence, load_notes, load_protocols
+    from radrag.training import pretrain, train_tokenizer
+
+    documents = [*load_protocols(), *load_evidence()]
+    texts = [note.text for note in load_notes("train")] + [f"{one.title}\n{one.text}" for one in documents]
+    with tempfile.TemporaryDirectory() as folder:
+        tokenizer = train_tokenizer(texts, Path(folder) / "tokenizer")
+        made = pretrain(
+            texts, tokenizer, out, minutes=minutes, seed=seed, data_note="the shipped corpora, test notes left out"
+        )
+    typer.echo(f"{made}\nwritten to {out}")
+
+
+@commands.command("protocol-labels")
+def protocol_labels(
+    model: Annotated[
+        str, typer.Option("--base", help="Base model: a shipped name, a hub name or a folder.")
+    ] = "small-llama",
+    notes: Notes = "shipped",
+    out: Out = Path("runs/protocol-labels"),
+    epochs: Annotated[float | None, typer.Option(help="Passes over the notes; the preset's if left out.")] = None,
+    seed: Seed = 0,
+) -> None:
+    """Tune a QLoRA adapter (NF4 base, LoRA on all linear layers) that labels order notes."""
+    from dataclasses import replace
+
+    from radrag.corpora import load_notes, read_labelled_notes
+    from radrag.training import PRESETS, train_qlora
+
+    config = replace(PRESETS["small-llama"].qlora, seed=seed, **({"epochs": epochs} if epochs is not None else {}))
+    examples = load_notes("train") if notes == "shipped" else list(read_labelled_notes(notes))
+    made = train_qlora(model, examples, out, config, data_note=f"{len(examples)} notes ({Path(notes).name})")
+    typer.echo(f"{made}\nwritten to {out}")
+
+
+@commands.command()
+def encoder(
+    source: Annotated[
+        str, typer.Option("--from", help="minilm, or the folder of a sentence-transformers model.")
+    ] = "minilm",
+    out: Out = Path("runs/encoder"),
+    dims: Annotated[int, typer.Option(help="Length of a vector.")] = 256,
+) -> None:
+    """Distil a sentence encoder into static token vectors."""
+    from radrag.training import distil_encoder
+
+    typer.echo(f"written to {distil_encoder(source, out, dims=dims)}")
+
+
+@commands.command()
+def verdict(data: PubMedQA, out: Out = Path("runs/verdict.json"), seed: Seed = 0, as_json: Json = False) -> None:
+    """Fit the yes/no/maybe model of the extractive reader, and its baseline that sees the question alone."""
+    from radrag.training.reader import fit_verdict, read_pubmedqa
+
+    _facts(fit_verdict(read_pubmedqa(data), out, seed=seed), out, as_json)
+
+
+@commands.command()
+def confidence(data: PubMedQA, out: Out = Path("runs/confidence.json"), seed: Seed = 0, as_json: Json = False) -> None:
+    """Fit the score on which answering or abstaining rests, on PubMedQA and the shipped questions."""
+    from radrag.corpora import load_evidence, load_protocols, load_questions
+    from radrag.training.reader import fit_confidence, read_pubmedqa
+
+    corpus = [*load_protocols(), *load_evidence()]
+    _facts(fit_confidence(read_pubmedqa(data), load_questions(), corpus, out, seed=seed), out, as_json)
+
+
+def _facts(facts: dict[str, Any], out: Path, as_json: bool) -> None:
+    show(facts, "\n".join(f"{name}: {value}" for name, value in facts.items()) + f"\nwritten to {out}", as_json)
