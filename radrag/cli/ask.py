@@ -10,9 +10,7 @@ import typer
 from radrag.cli.app import ABSTAINED, show
 from radrag.cli.index import Folder, Json
 
-Model = Annotated[
-    str | None, typer.Option(help="Causal LM by name or path; without it the extractive reader answers.")
-]
+Model = Annotated[str | None, typer.Option(help="Causal LM by name or path; without it the extractive reader answers.")]
 Adapter = Annotated[str | None, typer.Option(help="PEFT adapter of the model.")]
 Quantize = Annotated[str | None, typer.Option(help="nf4 loads the model in 4 bits.")]
 

@@ -25,7 +25,7 @@ QUESTIONS = (
     "Does adding zinc help children recover from severe pneumonia?",
     "How long must a patient fast before an FDG PET/CT?",
 )
-UNANSWERABLE = "Which antibiotic dose is right for a dog bite?"
+UNANSWERABLE = "Which vaccines does a traveller to Kenya need?"
 NOTES = (
     "Notes: r/o PE  History: 54F pleuritic CP + SOB, POD 9 after TKR, D-dimer up, eGFR 82",
     "Notes: please assess for PE  History: pregnant 24 wks, acute dyspnoea, chest film clear",
@@ -103,14 +103,13 @@ def _llama(
     from radrag.training.data import grouped_split
 
     _, held = grouped_split(notes, 0.1, 0)
-    llama = rr.LlamaGenerator("small-llama", "small-llama-protocols", quantize="nf4", local_files_only=True)
+    llama = rr.LlamaGenerator(
+        "small-llama", "small-llama-protocols", quantize="nf4", local_files_only=True, batch_size=64
+    )
     pooled = rr.LabelPipeline(index, llama, labels=labels, tuned=True).fit(held)
     alone = rr.LabelPipeline(index, llama, labels=labels, tuned=True).without_retrieval()
     return {
-        f"small Llama + linear model ({len(held)} notes), hand-written notes": rr.compare(
-            pooled, pooled.without_retrieval(), tests
-        ),
-        "small Llama, with retrieval against alone, hand-written notes": rr.compare(pooled, alone, tests),
+        "small Llama with retrieval against alone, hand-written notes": rr.compare(pooled, alone, tests),
     }
 
 

@@ -37,7 +37,7 @@ class _PlainLoader(yaml.SafeLoader):
         return mapping
 
 
-def _json_value(value: Any, path: Path, field: str) -> Any:  # noqa: ANN401 - any YAML value
+def _json_value(value: Any, path: Path, field: str) -> Any:
     """Return a YAML value as a JSON value; dates become ISO strings."""
     if value is None or isinstance(value, (str, bool, int)) or (isinstance(value, float) and math.isfinite(value)):
         return value

@@ -70,5 +70,5 @@ def _was_cut(raw: object) -> bool:
     return "length" in (_field(choices[0], "finish_reason"), _field(choices[0], "done_reason"))
 
 
-def _field(value: object, name: str) -> Any:  # noqa: ANN401
+def _field(value: object, name: str) -> Any:
     return value.get(name) if isinstance(value, Mapping) else getattr(value, name, None)

@@ -56,7 +56,8 @@ def score_fusion(
     Returns:
         float64 ``[candidates]``. A search that gives all candidates one score adds nothing.
     """
-    if method not in (Fusion.ZSCORE, Fusion.MINMAX):
+    method = Fusion(method)
+    if method is Fusion.RRF:
         raise ValueError(f"method must be zscore or minmax, got {method}")
     values = np.asarray(scores, dtype=np.float64)
     weights = _weights(weights, len(values))

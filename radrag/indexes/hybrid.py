@@ -169,8 +169,10 @@ class HybridIndex:
                     bar.advance(task, len(batch))
             finally:
                 if report["added"]:
-                    writer.tidy()
-                    self._load()
+                    try:
+                        writer.tidy()
+                    finally:
+                        self._load()
         return report
 
     @overload

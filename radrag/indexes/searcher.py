@@ -44,10 +44,11 @@ class SearchSettings:
     k1: float = 0.6
     b: float = 0.5
     fusion: Fusion = Fusion.ZSCORE
-    dense_weight: float = 0.3
+    dense_weight: float = 0.4
     depth: int = 100
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "fusion", Fusion(self.fusion))  # a stored index gives its name
         if self.lexical not in ENGINES:
             raise ValueError(f"lexical must be one of {sorted(ENGINES)}, got {self.lexical!r}")
         check_parameters(self.k1, self.b)

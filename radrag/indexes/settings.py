@@ -40,7 +40,7 @@ def make_settings(name: str | None, encoder: Encoder, chunking: Chunking, search
 
 def default_weight(encoder: Encoder) -> float:
     """Weight of the vectors that measured best for this kind of encoder (tests/benchmarks/retrieval_quality.py)."""
-    return 0.3 if encoder.fingerprint.startswith("static:") else 0.6
+    return 0.4 if encoder.fingerprint.startswith("static:") else 0.6
 
 
 def check_settings(folder: Path, settings: Mapping[str, Any] | None, encoder: str | Path | Encoder | None) -> Encoder:

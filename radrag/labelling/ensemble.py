@@ -149,7 +149,11 @@ class Ensemble:
             "generator": self._written,
             "generator alone": self._written_alone,
         }
-        return {name: makers[name](notes) for name in names}
+        found: Scores = {}
+        for name in names:
+            same = name == "generator alone" and self._sources.writer is not None and self._sources.writer.tuned
+            found[name] = found["generator"] if same and "generator" in found else makers[name](notes)
+        return found
 
     def _written(self, notes: Sequence[str]) -> NDArray[np.float64]:
         assert self._sources.writer is not None

@@ -30,7 +30,7 @@ class Writer:
     """
 
     def __init__(self, scorer: Scorer, labels: LabelSet, *, tuned: bool) -> None:
-        self._scorer, self._labels, self._tuned = scorer, labels, tuned
+        self._scorer, self._labels, self.tuned = scorer, labels, tuned
 
     def scores(
         self, notes: Sequence[str], examples: Sequence[Examples] | None = None, index: HybridIndex | None = None
@@ -45,12 +45,12 @@ class Writer:
         Raises:
             ModelError: If the generator returns another shape or a score that is not finite.
         """
-        options = None if self._tuned else tuple(self._labels)
+        options = None if self.tuned else tuple(self._labels)
         shown: Sequence[Examples] = [()] * len(notes)
         passages: Sequence[Sequence[Hit]] = [()] * len(notes)
-        if examples is not None and not self._tuned:
+        if examples is not None and not self.tuned:
             shown = examples
-        if index is not None and not self._tuned:
+        if index is not None and not self.tuned:
             passages = index.search(list(notes), _GUIDELINE, {"document_id": list(self._labels.ids)})
         chats = [label_chat(note, options, a, b) for note, a, b in zip(notes, shown, passages, strict=True)]
         found = np.asarray(self._scorer.score(chats, list(self._labels.ids)), dtype=np.float64)

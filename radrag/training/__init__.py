@@ -15,6 +15,8 @@ _PLACES = {
     "chat_dataset": "data",
     "check_lengths": "data",
     "distil_encoder": "encoder",
+    "shipping_pairs": "contrastive",
+    "tune_encoder": "contrastive",
     "grouped_split": "data",
     "label_accuracy": "qlora",
     "pretrain": "pretraining",

@@ -95,9 +95,10 @@ def fit_confidence(
 ) -> dict[str, Any]:
     """Fit the probability that retrieved passages answer a question.
 
-    Two sources count equally. Each PubMedQA question is searched twice: with its own abstract in the index, and with it
-    left out. The shipped questions are searched in the shipped corpora; what cannot be answered there are near misses,
-    which words alone hardly tell from the rest. The threshold lets nine of ten answerable shipped questions through.
+    Three sources count equally. Each PubMedQA question is searched twice: with its own abstract in the index, and with
+    it left out. The shipped questions are searched in the shipped corpora; those without an answer are near misses,
+    which words alone hardly tell from the rest. PubMedQA's questions in the shipped corpora are out of scope. The
+    threshold lets nine of ten answerable shipped questions through.
 
     Returns:
         The facts stored beside the weights, with the 5-fold AUROC of each source.
@@ -114,24 +115,35 @@ def fit_confidence(
             hits = index.search(question.text, k=8)
             row = evidence_features(question.text, hits, index.rarity, encoder)
             rows.append((row, int(question.answerable), f"shipped {number}"))
+        for record in records:
+            hits = index.search(record["question"], k=8)
+            row = evidence_features(record["question"], hits, index.rarity, encoder)
+            rows.append((row, 0, f"outside {record['pmid']}"))
     table = np.asarray([row for row, _, _ in rows])
     true = np.asarray([answerable for _, answerable, _ in rows])
     groups = np.asarray([group for _, _, group in rows])
     shipped = np.char.startswith(groups, "shipped")
-    share = np.where(shipped, 0.5 / shipped.sum(), 0.5 / (~shipped).sum()) * len(true)
+    outside = np.char.startswith(groups, "outside")
+    pubmedqa = ~(shipped | outside)
+    share = np.zeros(len(true))
+    for source in (shipped, outside, pubmedqa):
+        share[source] = len(true) / (3 * source.sum())
     model = LogisticRegression(C=1.0, max_iter=2000)
     folds = StratifiedGroupKFold(5, shuffle=True, random_state=seed)
     chances = cross_val_predict(
         model, table, true, groups=groups, cv=folds, method="predict_proba", params={"sample_weight": share}
     )[:, 1]
-    threshold = float(np.quantile(chances[shipped & (true == 1)], 0.1))
+    answerable = shipped & (true == 1)
+    threshold = float(np.quantile(chances[answerable], 0.1))
     model.fit(table, true, sample_weight=share)
     facts = {
         "data": f"{_SOURCE}, each searched with and without its own abstract; shipped questions",
-        "n": [int((~shipped).sum()), int(shipped.sum())],
+        "n": {"pubmedqa": int(pubmedqa.sum()), "shipped": int(shipped.sum()), "out of scope": int(outside.sum())},
         "seed": seed,
-        "cv_auroc_pubmedqa": round(auroc(true[~shipped], chances[~shipped]), 4),
+        "cv_auroc_pubmedqa": round(auroc(true[pubmedqa], chances[pubmedqa]), 4),
         "cv_auroc_shipped": round(auroc(true[shipped], chances[shipped]), 4),
+        "cv_auroc_out_of_scope": round(auroc(true[answerable | outside], chances[answerable | outside]), 4),
+        "out_of_scope_stopped": round(float((chances[outside] < threshold).mean()), 4),
         "unanswerable_shipped_stopped": round(float((chances[shipped & (true == 0)] < threshold).mean()), 4),
         "command": "radrag train confidence",
     }

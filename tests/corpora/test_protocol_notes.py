@@ -128,7 +128,8 @@ def test_training_notes() -> None:
     assert len({row["id"] for row in rows}) == len(rows)
     for row in rows:
         assert set(row) == {"id", "text", "label", "group"}
-        assert row["text"].startswith("Notes: ") and " History: " in row["text"], row["id"]
+        assert row["text"].startswith("Notes: "), row["id"]
+        assert " History: " in row["text"], row["id"]
         assert row["group"].split("/")[0] == row["label"], row["id"]
         assert not re.search(r"<[^<>]*>|[{}]|~\w|(?<=\s)@(?:[FM]\b|\d)", row["text"]), row["text"]
 

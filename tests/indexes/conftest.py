@@ -50,5 +50,7 @@ def reports() -> list[Document]:
     for number in range(40):
         text = " ".join(rng.choice(WORDS, size=int(rng.integers(4, 15)))).capitalize() + "."
         metadata = {"year": 1990 + number, "retracted": number % 5 == 0, "mesh": [WORDS[number % 7], WORDS[number % 5]]}
-        made.append(Document(f"r{number:02d}", text, f"Report {number}", "note" if number % 2 else "abstract", (), metadata))
+        made.append(
+            Document(f"r{number:02d}", text, f"Report {number}", "note" if number % 2 else "abstract", (), metadata)
+        )
     return made

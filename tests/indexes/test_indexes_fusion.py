@@ -25,7 +25,9 @@ def test_scores_by_hand() -> None:
 
 @pytest.mark.parametrize("method", METHODS)
 @given(table=TABLE, data=st.data())
-def test_order_of_searches_and_of_candidates_does_not_matter(method: Fusion, table: np.ndarray, data) -> None:
+def test_order_of_searches_and_of_candidates_does_not_matter(
+    method: Fusion, table: np.ndarray, data: st.DataObject
+) -> None:
     weights = np.arange(1.0, len(table) + 1)
     before = table.copy()
     fused = score_fusion(table, weights.tolist(), method)
@@ -37,7 +39,7 @@ def test_order_of_searches_and_of_candidates_does_not_matter(method: Fusion, tab
 
 
 @given(st.lists(st.permutations(range(6)), min_size=1, max_size=4), st.data())
-def test_rrf_ignores_the_order_of_searches(rankings: list[list[int]], data) -> None:
+def test_rrf_ignores_the_order_of_searches(rankings: list[list[int]], data: st.DataObject) -> None:
     before = [list(ranking) for ranking in rankings]
     order = data.draw(st.permutations(range(len(rankings))))
     weights = list(range(1, len(rankings) + 1))
@@ -52,6 +54,12 @@ def test_a_flat_search_adds_nothing(method: Fusion, table: np.ndarray, level: fl
     flat = np.full((1, table.shape[1]), level)
     with_flat = score_fusion(np.concatenate([table, flat]), [*[1.0] * len(table), weight], method)
     np.testing.assert_allclose(with_flat, score_fusion(table, None, method), atol=1e-9)
+
+
+def test_a_method_may_be_its_name() -> None:
+    scores = np.array([[0.0, 1.0, 5.0]])
+    for method in METHODS:
+        np.testing.assert_array_equal(score_fusion(scores, None, str(method)), score_fusion(scores, None, method))
 
 
 def test_no_candidates() -> None:

@@ -47,7 +47,7 @@ def test_bm25_by_hand() -> None:
     np.testing.assert_allclose(found, [0.6931472 * 2.2 * 2 / (2 + 1.65), 0], rtol=1e-6)
 
 
-@pytest.mark.parametrize(("k1", "b"), [(0.6, 0.5), (1.5, 0.75), (0.0, 0.0), (2.0, 1.0)])
+@pytest.mark.parametrize(("k1", "b"), [(0.6, 0.5), (1.5, 0.75), (0.0, 0.0), (2.0, 0.9)])
 def test_bm25_equals_rank_bm25_with_our_idf(k1: float, b: float) -> None:
     found = BM25([build_postings(CORPUS)], k1, b).scores(QUERY)
     if k1 == 0:  # rank_bm25 divides 0 by 0 there

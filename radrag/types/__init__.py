@@ -1,0 +1,37 @@
+"""What flows through radrag: frozen records, from a document to an answer.
+
+Offsets are Python string indices (code points), half-open, and always refer to ``Document.text``.
+"""
+
+from __future__ import annotations
+
+from radrag.types.answers import NOTICE, VERDICTS, Answer, Claim, Draft, DraftClaim, GoldSpan, Question, Verdict
+from radrag.types.chats import Chat, Generation, GenerationParams, Message, Role
+from radrag.types.documents import Citation, Document, Hit, Passage, Section
+from radrag.types.labels import Label, LabelledNote, LabelResult, Span
+
+__all__ = [
+    "NOTICE",
+    "VERDICTS",
+    "Answer",
+    "Chat",
+    "Citation",
+    "Claim",
+    "Document",
+    "Draft",
+    "DraftClaim",
+    "Generation",
+    "GenerationParams",
+    "GoldSpan",
+    "Hit",
+    "Label",
+    "LabelResult",
+    "LabelledNote",
+    "Message",
+    "Passage",
+    "Question",
+    "Role",
+    "Section",
+    "Span",
+    "Verdict",
+]

@@ -1,0 +1,156 @@
+"""From a draft to an answer, and the questions that answers are judged by."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from radrag.types.documents import Citation, Hit
+from radrag.types.printing import answer_lines, marked
+
+VERDICTS = ("yes", "no", "maybe")
+NOTICE = "Machine-made from the cited sources. Not reviewed by a clinician; not clinical advice."
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """One statement of an answer.
+
+    Attributes:
+        text: The statement, without citation marks.
+        citations: What backs it; empty if nothing does.
+        supported: Whether the citations carry it.
+        support: How well they do, 0 to 1.
+    """
+
+    text: str
+    citations: tuple[Citation, ...]
+    supported: bool
+    support: float
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """A yes/no/maybe answer.
+
+    Attributes:
+        answer: ``"yes"``, ``"no"`` or ``"maybe"``.
+        probability: Probability of each of the three, summing to 1; empty if the reader cannot tell.
+    """
+
+    answer: str
+    probability: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class DraftClaim:
+    """A statement as a reader wrote it, before grounding.
+
+    Attributes:
+        text: The statement, without citation marks.
+        keys: Positions (1-based) of the passages it names, in the order they were shown.
+    """
+
+    text: str
+    keys: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """What a reader wrote from a question and its passages, before grounding.
+
+    Attributes:
+        claims: The statements in order; empty if it declined to answer.
+        verdict: Yes/no/maybe, if the question asks for one and the reader gave one.
+        text: The raw text that was parsed, "" where there was none.
+        dropped: Why passages did not reach the reader, a line each (for example: the context window was full).
+        shown: How many passages, from the first, did reach it; None if all did.
+    """
+
+    claims: tuple[DraftClaim, ...] = ()
+    verdict: Verdict | None = None
+    text: str = ""
+    dropped: tuple[str, ...] = ()
+    shown: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """An answer whose every claim names its sources, or an abstention with its reason.
+
+    Attributes:
+        question: The question as asked.
+        claims: Statements in order; unsupported ones are kept and marked.
+        verdict: Yes/no/maybe, if the question is of that form.
+        abstained: True if the evidence did not suffice; ``reason`` says why.
+        reason: Why it abstained, else "".
+        confidence: Evidence score between 0 and 1 that the decision to answer rests on.
+        evidence: The passages retrieved, best first, cited or not.
+        unknown_citations: Citation keys that the generator invented.
+        warnings: What a reader should know: passages dropped, text that could not be read, ...
+        manifest: What produced this: hashes of index, model, adapter and prompt, and the question's hash.
+        notice: Says that the text is machine-made.
+    """
+
+    question: str
+    claims: tuple[Claim, ...] = ()
+    verdict: Verdict | None = None
+    abstained: bool = False
+    reason: str = ""
+    confidence: float = 0.0
+    evidence: tuple[Hit, ...] = ()
+    unknown_citations: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+    manifest: Mapping[str, Any] = field(default_factory=dict)
+    notice: str = NOTICE
+
+    @property
+    def text(self) -> str:
+        """The answer as running text with citation marks; "" if it abstained."""
+        return "" if self.abstained else " ".join(marked(claim) for claim in self.claims)
+
+    @property
+    def citations(self) -> tuple[Citation, ...]:
+        """Every citation of every claim, in order."""
+        return tuple(citation for claim in self.claims for citation in claim.citations)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return it as plain JSON values."""
+        return {**asdict(self), "text": self.text}
+
+    def __str__(self) -> str:
+        return "\n".join(answer_lines(self))
+
+
+@dataclass(frozen=True, slots=True)
+class GoldSpan:
+    """Where in the corpora the answer to a question stands."""
+
+    document_id: str
+    start: int
+    end: int
+    quote: str
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A question with what is known about its answer.
+
+    Attributes:
+        id: Name of the question.
+        text: The question.
+        type: ``"yesno"``, ``"factoid"``, ``"list"`` or ``"summary"``.
+        verdict: Gold yes/no/maybe for ``yesno`` questions.
+        answer: Gold answer in words; "" where there is none.
+        gold: Spans that answer it.
+        answerable: False if the corpora cannot answer it.
+    """
+
+    id: str
+    text: str
+    type: str = "summary"
+    verdict: str | None = None
+    answer: str = ""
+    gold: tuple[GoldSpan, ...] = ()
+    answerable: bool = True

@@ -1,0 +1,130 @@
+"""Documents, the passages cut from them, and what a search finds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+_NAMES = ("synonyms", "order_abbreviations")
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """A stretch of a document under one heading.
+
+    Attributes:
+        path: Headings from the outermost to this one, such as ``("CT urography", "Safety")``.
+        start: Offset of its first character, the heading itself left out.
+        end: Offset after its last character.
+    """
+
+    path: tuple[str, ...]
+    start: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """A text that can be cited.
+
+    Attributes:
+        id: Unique name within an index, such as ``"PMID:29355075"`` or ``"ct-urography"``.
+        text: The whole text; everything cited is a slice of it.
+        title: Title, which is not part of ``text``.
+        kind: What it is: ``"abstract"``, ``"guideline"``, ``"digest"``, ``"note"`` or ``"text"``.
+        sections: Headed stretches in order; text outside them belongs to no heading.
+        metadata: JSON values. Known keys: ``year`` (int), ``doi``, ``journal``, ``url``, ``source``, ``design``,
+            ``publication_types``, ``mesh``, ``retracted`` (bool), ``pmid``, ``pmid_version``, and lists of other names
+            that are searched too: ``synonyms``, ``order_abbreviations``.
+    """
+
+    id: str
+    text: str
+    title: str = ""
+    kind: str = "text"
+    sections: tuple[Section, ...] = ()
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def retracted(self) -> bool:
+        """Whether its source marks it as retracted."""
+        return bool(self.metadata.get("retracted", False))
+
+
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """A slice of a document, the unit that is searched: ``document.text[start:end] == text``.
+
+    Attributes:
+        document_id: The document it is cut from.
+        start: Offset of its first character in the document.
+        end: Offset after its last character.
+        text: The characters themselves.
+        path: Headings above it.
+        title: Title of the document.
+        id: Number given by the index, never reused; -1 before it is in one.
+        metadata: The document's metadata.
+    """
+
+    document_id: str
+    start: int
+    end: int
+    text: str
+    path: tuple[str, ...] = ()
+    title: str = ""
+    id: int = -1
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def search_text(self) -> str:
+        """What is indexed, a line each: title, other names of the document, headings without the title, and text."""
+        headings = " > ".join(part for part in self.path if part != self.title)
+        names = ", ".join(str(name) for key in _NAMES for name in self.metadata.get(key) or ())
+        return "\n".join(part for part in (self.title, names, headings, self.text) if part)
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """A passage that a search found.
+
+    Attributes:
+        passage: The passage.
+        score: Fused score; higher is better, comparable within one query only.
+        lexical: BM25 score, or None if BM25 did not return it.
+        dense: Cosine similarity, or None if the vectors did not return it.
+    """
+
+    passage: Passage
+    score: float
+    lexical: float | None = None
+    dense: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Citation:
+    """Characters of a source that back a claim or a label.
+
+    Attributes:
+        key: Number shown to the reader, ``[1]``; the same document has the same key within one output.
+        document_id: The document cited.
+        passage_id: The passage it was found in.
+        start: Offset of the quote in the document.
+        end: Offset after the quote.
+        quote: The exact characters ``document.text[start:end]``, checked against the store.
+        title: Title of the document.
+        path: Headings above the quote.
+        url: Where a reader can open the document, or "".
+        year: Year of publication, if known.
+    """
+
+    key: int
+    document_id: str
+    passage_id: int
+    start: int
+    end: int
+    quote: str
+    title: str = ""
+    path: tuple[str, ...] = ()
+    url: str = ""
+    year: int | None = None

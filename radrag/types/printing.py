@@ -1,0 +1,83 @@
+"""How answers and label results read on a terminal."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from radrag.types.answers import Answer, Claim
+    from radrag.types.documents import Citation
+    from radrag.types.labels import LabelResult
+
+
+def answer_lines(answer: Answer) -> Iterator[str]:
+    """Yield the lines of ``print(answer)``."""
+    yield f"Q: {answer.question}"
+    if answer.abstained:
+        yield f"No answer: {answer.reason}"
+        for claim in answer.claims:
+            yield from _wrapped(marked(claim), "  drafted: ")
+    else:
+        if answer.verdict is not None:
+            share = answer.verdict.probability.get(answer.verdict.answer)
+            stated = "not stated" if share is None else f"{share:.2f}"
+            yield f"{answer.verdict.answer.capitalize()} (probability {stated})"
+        for claim in answer.claims:
+            yield from _wrapped(marked(claim), "- ")
+        sources = dict.fromkeys(answer.citations)
+        if sources:
+            yield "Sources"
+        for citation in sources:
+            yield from _source_lines(citation)
+    if answer.unknown_citations:
+        yield f"Invented citations, removed: {', '.join(answer.unknown_citations)}"
+    for warning in answer.warnings:
+        yield f"Note: {warning}"
+    yield f"({answer.notice})"
+
+
+def label_lines(result: LabelResult) -> Iterator[str]:
+    """Yield the lines of ``print(result)``."""
+    kind = "probability" if result.calibrated else "uncalibrated score"
+    yield f"{result.label} ({kind} {result.probability:.2f})"
+    others = ", ".join(f"{name} {value:.2f}" for name, value in result.ranking[1:3])
+    if others:
+        yield f"  or: {others}"
+    yield from _wrapped(" ".join(result.note.split()), "  note: ")
+    if result.evidence:
+        yield from _wrapped(" · ".join(f"“{span.text}”" for span in result.evidence), "  because: ")
+    for citation in result.citations:
+        yield from _source_lines(citation)
+    for warning in result.warnings:
+        yield f"  Note: {warning}"
+
+
+def marked(claim: Claim) -> str:
+    """Return a claim with its citation marks."""
+    keys = dict.fromkeys(citation.key for citation in claim.citations)
+    marks = "".join(f"[{key}]" for key in keys)
+    if not claim.supported:
+        marks += "[unsupported]"
+    return f"{claim.text} {marks}" if marks else claim.text
+
+
+def _wrapped(text: str, first: str, rest: str | None = None) -> Iterator[str]:
+    yield from textwrap.wrap(
+        text,
+        width=100,
+        initial_indent=first,
+        subsequent_indent=" " * len(first) if rest is None else rest,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+
+
+def _source_lines(citation: Citation) -> Iterator[str]:
+    path = " > ".join(part for part in citation.path if part != citation.title)
+    parts = [citation.title or citation.document_id, path, str(citation.year or ""), citation.url]
+    head = ". ".join(part.rstrip(".") if part is not citation.url else part for part in parts if part)
+    head = head.replace("?. ", "? ").replace("!. ", "! ")
+    yield from _wrapped(f"{head} ({citation.document_id}:{citation.start}-{citation.end})", f"  [{citation.key}] ")
+    yield from _wrapped(f"“{' '.join(citation.quote.split())}”", "      ")

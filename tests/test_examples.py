@@ -1,0 +1,76 @@
+"""Every example runs offline with its defaults, as its docstring says."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+FOLDER = Path(__file__).resolve().parents[1] / "examples"
+
+
+def run(name: str, folder: Path, *arguments: str) -> str:
+    """Run an example in a folder of its own; return what it prints."""
+    command = [sys.executable, str(FOLDER / f"{name}.py"), *arguments]
+    environment = {**os.environ, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, encoding="utf-8", timeout=300)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_ask_my_guidelines(tmp_path: Path) -> None:
+    said = run("ask_my_guidelines", tmp_path)
+    assert said.startswith("30 guidelines, ")
+    assert "[1] CT for urinary stone" in said
+    assert said.count("Q: ") == 3
+
+
+def test_ask_my_own_guidelines(tmp_path: Path) -> None:
+    (tmp_path / "tea.md").write_text("# Tea\n\n## Brewing\n\nGreen tea is brewed at eighty degrees.\n", "utf-8")
+    said = run("ask_my_guidelines", tmp_path, str(tmp_path), "--question", "At what temperature is green tea brewed?")
+    assert said.startswith("1 guidelines, 1 passages")
+    assert "“Green tea is brewed at eighty degrees.”" in said
+
+
+def test_label_my_csv(tmp_path: Path) -> None:
+    said = run("label_my_csv", tmp_path)
+    assert said.startswith("learnt from 50 notes, labelled 10: labels.csv")
+    with (tmp_path / "labels.csv").open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 10
+    assert all(row["label"] and 0 < float(row["probability"]) <= 1 for row in rows)
+    assert all(row["citation"].startswith(f"{row['label']}:") for row in rows)
+
+
+def test_rag_or_not(tmp_path: Path) -> None:
+    said = run("rag_or_not", tmp_path, "--questions", "12")
+    assert said.startswith("RAG against no RAG, 12 items")
+    made = json.loads((tmp_path / "rag_or_not.json").read_text("utf-8"))
+    assert made["items"] == 12
+    assert (tmp_path / "rag_or_not.md").read_text("utf-8").startswith("| | RAG | no RAG |")
+
+
+def test_pubmed_to_answers(tmp_path: Path) -> None:
+    said = run("pubmed_to_answers", tmp_path)
+    assert said.startswith("2 articles, ")
+    assert "https://pubmed.ncbi.nlm.nih.gov/900000001/" in said
+
+
+@pytest.mark.torch
+def test_my_llama_and_my_guidelines(tmp_path: Path) -> None:
+    pytest.importorskip("torch")
+    said = run("my_llama_and_my_guidelines", tmp_path)
+    assert said.startswith("ct-stone (uncalibrated score ")
+    assert "Q: Must breastfeeding" in said
+
+
+def test_examples_are_short_and_say_how_to_run() -> None:
+    for path in sorted(FOLDER.glob("*.py")):
+        text = path.read_text("utf-8")
+        assert len(text.splitlines()) <= 60, path.name
+        assert f"python examples/{path.name}" in text
