@@ -99,9 +99,12 @@ def _llama(
     index: HybridIndex, labels: Any, notes: list[LabelledNote], tests: list[LabelledNote]
 ) -> dict[str, Comparison]:
     """Compare on notes the adapter was not tuned on: the pool is fitted on those held out of its training."""
+    import torch
+
     import radrag as rr
     from radrag.training.data import grouped_split
 
+    torch.set_num_threads(1)  # a model this small only waits for a second thread
     _, held = grouped_split(notes, 0.1, 0)
     llama = rr.LlamaGenerator(
         "small-llama", "small-llama-protocols", quantize="nf4", local_files_only=True, batch_size=64

@@ -32,7 +32,8 @@ def base(
     import tempfile
 
     from radrag.corpora import load_evidence, load_notes, load_protocols
-    from radrag.training import pretrain, train_tokenizer
+    from radrag.training.pretraining import pretrain
+    from radrag.training.tokenizer import train_tokenizer
 
     documents = [*load_protocols(), *load_evidence()]
     texts = [note.text for note in load_notes("train")] + [f"{one.title}\n{one.text}" for one in documents]
@@ -58,9 +59,12 @@ def protocol_labels(
     from dataclasses import replace
 
     from radrag.corpora import load_notes, read_labelled_notes
-    from radrag.training import PRESETS, train_qlora
+    from radrag.training.presets import PRESETS
+    from radrag.training.qlora import train_qlora
 
-    config = replace(PRESETS["small-llama"].qlora, seed=seed, **({"epochs": epochs} if epochs is not None else {}))
+    config = replace(PRESETS["small-llama"].qlora, seed=seed)
+    if epochs is not None:
+        config = replace(config, epochs=epochs)
     examples = load_notes("train") if notes == "shipped" else list(read_labelled_notes(notes))
     made = train_qlora(model, examples, out, config, data_note=f"{len(examples)} notes ({Path(notes).name})")
     typer.echo(f"{made}\nwritten to {out}")
@@ -73,11 +77,23 @@ def encoder(
     ] = "minilm",
     out: Out = Path("runs/encoder"),
     dims: Annotated[int, typer.Option(help="Length of a vector.")] = 256,
+    pairs: Annotated[
+        Path | None, typer.Option(help="Folder with MedQuAD and Evidence Inference records: also tune on their pairs.")
+    ] = None,
 ) -> None:
-    """Distil a sentence encoder into static token vectors."""
-    from radrag.training import distil_encoder
+    """Distil a sentence encoder into static token vectors, and tune them on pairs of texts if asked."""
+    import tempfile
 
-    typer.echo(f"written to {distil_encoder(source, out, dims=dims)}")
+    from radrag.training.contrastive import shipping_pairs, tune_encoder
+    from radrag.training.encoder import distil_encoder
+
+    if pairs is None:
+        distil_encoder(source, out, dims=dims)
+    else:
+        with tempfile.TemporaryDirectory() as folder:
+            made = distil_encoder(source, Path(folder) / "encoder", dims=dims)
+            tune_encoder(shipping_pairs(pairs), made, out, epochs=3, scale=10.0, keep=0.3)
+    typer.echo(f"written to {out}")
 
 
 @commands.command()

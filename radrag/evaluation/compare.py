@@ -117,7 +117,7 @@ def compare(
     Raises:
         ValueError: If there are fewer than 2 items or they are of mixed kinds.
     """
-    given = list(items)
+    given: list[Any] = list(items)
     kinds = {type(item) for item in given}
     if len(given) < 2 or len(kinds) != 1 or not kinds <= {Question, LabelledNote}:
         found = ", ".join(sorted(kind.__name__ for kind in kinds)) or "none"

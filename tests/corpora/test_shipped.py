@@ -117,8 +117,9 @@ def test_names_that_do_not_ship(clone: Path) -> None:
 def test_the_resolver_in_a_wheel_and_in_a_checkout(clone: Path, tmp_path: Path, layout: str) -> None:
     site = tmp_path / "site"
     source = Path(radrag.__file__).parent
-    shutil.copytree(source / "corpora", site / "radrag" / "corpora", ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("__init__.py", "types.py", "errors.py"):
+    for name in ("corpora", "types"):
+        shutil.copytree(source / name, site / "radrag" / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("__init__.py", "_version.py", "errors.py"):
         shutil.copy(source / name, site / "radrag")
     shutil.copytree(clone, site / layout)
     code = "from radrag.corpora import *; print(corpus_folder('evidence'), len(load_protocols() + load_evidence()))"
