@@ -1,0 +1,128 @@
+from __future__ import annotations
+
+import csv
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from radrag.cli import app
+from radrag.corpora import load_notes
+
+PAGES = {
+    "ct-stone": ("CT for stones", "Use it for colic with flank pain. It needs no contrast."),
+    "us-leg": ("Ultrasound of leg veins", "Use it for a swollen calf. Compression shows a clot in the vein."),
+}
+
+
+def run(*arguments: object, code: int = 0) -> str:
+    result = CliRunner().invoke(app, [str(argument) for argument in arguments])
+    assert result.exit_code == code, (result.output, result.exception)
+    return result.output
+
+
+@pytest.fixture
+def guidelines(tmp_path: Path) -> Path:
+    folder = tmp_path / "guidelines"
+    folder.mkdir()
+    for name, (title, text) in PAGES.items():
+        page = f"---\nid: {name}\ntitle: {title}\n---\n# {title}\n\n## Indications\n\n{text}\n"
+        (folder / f"{name}.md").write_text(page, encoding="utf-8")
+    return folder
+
+
+@pytest.fixture
+def index(tmp_path: Path, guidelines: Path) -> Path:
+    run("index", "build", tmp_path / "index", guidelines, "--json")
+    return tmp_path / "index"
+
+
+def test_index_verbs(index: Path, tmp_path: Path) -> None:
+    assert json.loads(run("index", "info", index, "--json"))["documents"] == 2
+    first, *_ = json.loads(run("index", "search", index, "swollen calf", "-k", 1, "--json"))
+    assert first["passage"]["document_id"] == "us-leg"
+    extra = tmp_path / "more.jsonl"
+    extra.write_text(
+        json.dumps({"id": "a", "title": "A", "text": "Statins lower cholesterol."}) + "\n", encoding="utf-8"
+    )
+    assert json.loads(run("index", "add", index, extra, "--json"))["added"] == 1
+    assert json.loads(run("index", "add", index, extra, "--skip-existing", "--json"))["skipped"] == 1
+    assert "statins" in run("index", "search", index, "cholesterol").lower()
+    assert run("index", "verify", index) == "Nothing wrong.\n"
+
+
+def test_verify_ends_with_1_when_a_byte_changed(index: Path) -> None:
+    (vectors,) = (index / "segments").rglob("vectors.npy")
+    data = bytearray(vectors.read_bytes())
+    data[-1] ^= 1
+    vectors.write_bytes(bytes(data))
+    assert "altered" in run("index", "verify", index, code=1)
+
+
+def test_ask_cites_or_ends_with_3(index: Path) -> None:
+    answer = json.loads(run("ask", index, "Which exam shows a clot in the leg veins of a swollen calf?", "--json"))
+    assert answer["claims"][0]["citations"][0]["document_id"] == "us-leg"
+    assert "No answer" in run("ask", index, "Who composed the opera Tosca?", code=3)
+    assert "No answer" in run("ask", index, "What is Tosca?", "--no-retrieval", code=3)
+
+
+def test_label_fit_and_predict_from_csv(tmp_path: Path) -> None:
+    run("index", "build", tmp_path / "index", "shipped", "--json")
+    notes = tmp_path / "notes.csv"
+    with notes.open("w", encoding="utf-8", newline="") as stream:
+        writer = csv.writer(stream)
+        writer.writerow(["note", "protocol"])
+        writer.writerows((note.text, note.label) for note in load_notes("train")[:300])
+    model = tmp_path / "labeller"
+    run("label", "fit", tmp_path / "index", notes, "--model", model, "--text", "note", "--label", "protocol")
+    (one,) = json.loads(run("label", "predict", tmp_path / "index", "Notes: ?renal colic", "--model", model, "--json"))
+    assert one["label"] == "ct-stone"
+    assert one["citations"][0]["document_id"] == "ct-stone"
+    out = tmp_path / "out.jsonl"
+    run("label", "predict", tmp_path / "index", notes, "--model", model, "--text", "note", "--out", out)
+    assert len(out.read_text(encoding="utf-8").splitlines()) == 300
+
+
+def test_evaluate_run_and_diff(tmp_path: Path) -> None:
+    run("index", "build", tmp_path / "index", "shipped", "--json")
+    made = json.loads(run("evaluate", "run", tmp_path / "index", "questions", "--out", tmp_path / "a.json", "--json"))
+    assert made["items"] == 95
+    better = json.loads((tmp_path / "a.json").read_text(encoding="utf-8"))
+    better["rows"][0]["system"]["value"] += 0.25
+    (tmp_path / "b.json").write_text(json.dumps(better), encoding="utf-8")
+    rows = json.loads(run("evaluate", "diff", tmp_path / "a.json", tmp_path / "b.json", "--json"))["rows"]
+    assert rows[-1]["metric"] == better["rows"][0]["metric"]
+    assert rows[-1]["gain"] == pytest.approx(0.25)
+    assert all(row["gain"] == 0 for row in rows[:-1])
+
+
+def test_corpora_verbs() -> None:
+    assert {card["name"] for card in json.loads(run("corpora", "list", "--json"))} >= {"protocols", "evidence"}
+    assert json.loads(run("corpora", "info", "evidence", "--json"))["records"] == 76
+    assert "protocol-notes: as its card says" in run("corpora", "verify")
+
+
+@pytest.mark.parametrize("task", ["base", "protocol-labels", "encoder", "verdict", "confidence"])
+def test_train_tasks_have_help(task: str) -> None:
+    assert "--out" in run("train", task, "--help")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["index", "info", "nowhere"], "does not exist"),
+        (["index", "build", "made", "nowhere.md"], "nowhere.md does not exist"),
+        (["index", "build", "made", "shipped", "--lexical", "bm26"], "lexical must be one of"),
+    ],
+)
+def test_errors_end_with_1_and_one_line(arguments: list[str], said: str, tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "radrag.cli", *arguments], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "made").exists()
