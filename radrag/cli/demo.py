@@ -25,7 +25,7 @@ QUESTIONS = (
     "Does adding zinc help children recover from severe pneumonia?",
     "How long must a patient fast before an FDG PET/CT?",
 )
-UNANSWERABLE = "Which vaccines does a traveller to Kenya need?"
+UNANSWERABLE = "Which antibiotic dose is right for a dog bite?"
 NOTES = (
     "Notes: r/o PE  History: 54F pleuritic CP + SOB, POD 9 after TKR, D-dimer up, eGFR 82",
     "Notes: please assess for PE  History: pregnant 24 wks, acute dyspnoea, chest film clear",
