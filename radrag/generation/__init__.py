@@ -1,1 +1,1 @@
-"""Who writes: Llama, llama-index models and the extractive reader."""
+"""Who writes: Llama, llama-index models and scripted replies, and every prompt."""

@@ -68,7 +68,7 @@ class HybridIndex:
             k1: BM25 saturation.
             b: BM25 length normalisation.
             fusion: ``"zscore"``, ``"minmax"`` or ``"rrf"``.
-            dense_weight: Weight of the vectors against the words, 0 to 1; by default the one measured for the encoder.
+            dense_weight: Weight of the vectors, 0 to 1; by default 0.4 for static encoders, 0.6 for others.
         """
         folder = Path(path)
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):

@@ -143,7 +143,8 @@ def fit_confidence(
     threshold = float(np.quantile(chances[outside], 1 - risk))
     model.fit(table, true, sample_weight=share)
     facts = {
-        "data": f"{_SOURCE}, each searched with and without its own abstract; shipped questions",
+        "data": f"{_SOURCE}, each searched with and without its own abstract, and in the "
+        "shipped corpora; shipped questions",
         "n": {"pubmedqa": int(pubmedqa.sum()), "shipped": int(shipped.sum()), "out of scope": int(outside.sum())},
         "seed": seed,
         "cv_auroc_pubmedqa": round(auroc(true[pubmedqa], chances[pubmedqa]), 4),
