@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from radrag.cli.app import fail, show
 
 if TYPE_CHECKING:
+    from radrag.corpora import FileFailure
     from radrag.types import Document
 
 commands = typer.Typer(no_args_is_help=True, help="Build, search and check indexes.")
@@ -18,8 +20,8 @@ Folder = Annotated[Path, typer.Argument(help="Folder of the index.", metavar="IN
 Sources = Annotated[
     list[str],
     typer.Argument(
-        help="Files or folders: .jsonl, .csv (columns id, text, title), PubMed .xml (all also .gz), .md, .txt; or "
-        "'shipped' for the shipped protocols and evidence.",
+        help="Files or folders: .md, .txt, .html, .docx, .pdf; .jsonl, .csv (columns id, text, title), PubMed .xml "
+        "(all also .gz); or 'shipped' for the shipped protocols and evidence.",
         metavar="SOURCE...",
     ),
 ]
@@ -46,9 +48,10 @@ def build(
     from radrag.indexes.hybrid import HybridIndex
 
     _check(sources)
+    failures: list[FileFailure] = []
     with HybridIndex.create(index, encoder=encoder, lexical=lexical, chunking=Chunking(max_words, overlap)) as made:
-        report = made.add(read(sources), progress=not as_json)
-    show(report, _summary(report), as_json)
+        report = made.add(read(sources, failures), progress=not as_json)
+    _finish(report, failures, as_json)
 
 
 @commands.command()
@@ -62,9 +65,10 @@ def add(
     from radrag.indexes.hybrid import HybridIndex
 
     _check(sources)
+    failures: list[FileFailure] = []
     with HybridIndex.open(index) as opened:
-        report = opened.add(read(sources), skip_existing=skip_existing, progress=not as_json)
-    show(report, _summary(report), as_json)
+        report = opened.add(read(sources, failures), skip_existing=skip_existing, progress=not as_json)
+    _finish(report, failures, as_json)
 
 
 @commands.command()
@@ -79,8 +83,6 @@ def search(
     as_json: Json = False,
 ) -> None:
     """Find passages."""
-    from dataclasses import asdict
-
     from radrag.indexes.hybrid import HybridIndex
 
     with HybridIndex.open(index) as opened:
@@ -116,51 +118,48 @@ def verify(index: Folder, as_json: Json = False) -> None:
         raise typer.Exit(1)
 
 
-def read(sources: list[str]) -> Iterator[Document]:
-    """Yield the documents of files and folders, each read by the kind its name says."""
-    from radrag.corpora import load_evidence, load_protocols
+def read(sources: list[str], failures: list[FileFailure]) -> Iterator[Document]:
+    """Yield the documents of files and folders, each read by the kind its name says; failures of a folder are kept."""
+    from radrag.corpora import READERS, load_evidence, load_protocols, read_files
+    from radrag.corpora.folders import folder_files, suffix
+    from radrag.types import Document
 
     for source in sources:
         if source == "shipped":
             yield from load_protocols()
             yield from load_evidence()
+        elif Path(source).is_dir():
+            yield from read_files(folder_files(Path(source))[0], failures, Path(source))
         else:
-            for path in _files(Path(source)):
-                yield from _reader(path)(path)
+            found = READERS[suffix(Path(source))](Path(source))
+            yield from [found] if isinstance(found, Document) else found
 
 
 def _check(sources: list[str]) -> None:
     """Refuse before anything is written what could only fail after."""
+    from radrag.corpora import READERS
+    from radrag.corpora.folders import folder_files, suffix
+
+    kinds = ", ".join(READERS)
     for source in sources:
-        if source != "shipped":
-            for path in _files(Path(source)):
-                _reader(path)
+        path = Path(source)
+        if source == "shipped":
+            continue
+        if not path.exists():
+            fail(f"{path} does not exist; give a file, a folder, or 'shipped'")
+        if path.is_dir() and not folder_files(path)[0]:
+            fail(f"{path} holds no file that can be read; expected one of {kinds}")
+        if path.is_file() and suffix(path) not in READERS:
+            fail(f"{path} is of no kind that can be read; expected one of {kinds}")
 
 
-def _files(path: Path) -> list[Path]:
-    if not path.exists():
-        fail(f"{path} does not exist; give a file, a folder, or 'shipped'")
-    if path.is_file():
-        return [path]
-    found = [file for file in sorted(path.rglob("*")) if file.is_file() and _suffix(file) in _readers()]
-    kept = [file for file in found if file.name.lower() != "readme.md"]
-    return kept or fail(f"{path} holds no file that can be read; expected one of {', '.join(_readers())}")
-
-
-def _suffix(path: Path) -> str:
-    return "".join(path.suffixes[-2:]) if path.suffix == ".gz" else path.suffix
-
-
-def _readers() -> dict[str, Any]:
-    from radrag.corpora import read_csv, read_jsonl, read_markdown, read_pubmed, read_text
-
-    gzipped = {".jsonl": read_jsonl, ".csv": read_csv, ".xml": read_pubmed}
-    return {".md": read_markdown, ".txt": read_text, **gzipped, **{f"{s}.gz": reader for s, reader in gzipped.items()}}
-
-
-def _reader(path: Path) -> Any:
-    reader = _readers().get(_suffix(path))
-    return reader or fail(f"{path} is of no kind that can be read; expected one of {', '.join(_readers())}")
+def _finish(report: dict[str, int], failures: list[FileFailure], as_json: bool) -> None:
+    """Print what was added, then each file that failed; end with exit code 1 if one did."""
+    listed = [asdict(failure) for failure in failures]
+    lines = [_summary(report), *(f"Failed after {f.documents} documents: {f.error}" for f in failures)]
+    show({**report, "failures": listed} if failures else report, "\n".join(lines), as_json)
+    if failures:
+        raise typer.Exit(1)
 
 
 def _summary(report: dict[str, int]) -> str:

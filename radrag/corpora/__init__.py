@@ -5,7 +5,11 @@ Readers are generators: they hold one record at a time, and raise a CorpusError 
 
 from radrag.corpora.cards import DataCard, load_card, verify, write_card
 from radrag.corpora.chunking import Chunking, chunk, split_sentences
+from radrag.corpora.docx import read_docx
+from radrag.corpora.folders import READERS, FileFailure, FolderCorpus, read_files, read_folder
 from radrag.corpora.guidelines import read_markdown, read_text
+from radrag.corpora.html import read_html
+from radrag.corpora.pdf import read_pdf
 from radrag.corpora.pubmed import read_deletions, read_pubmed
 from radrag.corpora.records import Fields, read_csv, read_jsonl, read_labelled_notes, read_questions
 from radrag.corpora.shipped import (
@@ -18,10 +22,13 @@ from radrag.corpora.shipped import (
 )
 
 __all__ = [
+    "READERS",
     "SHIPPED",
     "Chunking",
     "DataCard",
     "Fields",
+    "FileFailure",
+    "FolderCorpus",
     "chunk",
     "corpus_folder",
     "load_card",
@@ -31,9 +38,14 @@ __all__ = [
     "load_questions",
     "read_csv",
     "read_deletions",
+    "read_docx",
+    "read_files",
+    "read_folder",
+    "read_html",
     "read_jsonl",
     "read_labelled_notes",
     "read_markdown",
+    "read_pdf",
     "read_pubmed",
     "read_questions",
     "read_text",

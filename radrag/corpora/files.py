@@ -32,6 +32,19 @@ def open_bytes(path: Path) -> IO[bytes] | gzip.GzipFile:
     return gzip.open(path, "rb")
 
 
+def file_bytes(path: Path) -> bytes:
+    """Return a whole file as it is.
+
+    Raises:
+        CorpusError: If there is no such file, or it is empty.
+    """
+    with open_bytes(path) as file:
+        data = file.read()
+    if not data:
+        raise CorpusError("the file is empty", file=path)
+    return data
+
+
 def decoded(data: bytes, path: Path, record: object) -> str:
     """Decode UTF-8, and refuse bytes that are not UTF-8 and NUL characters."""
     try:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from radrag.types.answers import NOTICE, VERDICTS, Answer, Claim, Draft, DraftClaim, GoldSpan, Question, Verdict
 from radrag.types.chats import Chat, Generation, GenerationParams, Message, Role
-from radrag.types.documents import Citation, Document, Hit, Passage, Section
+from radrag.types.documents import Citation, Document, Hit, Passage, Section, page_heading
 from radrag.types.labels import Label, LabelledNote, LabelResult, Span
 
 __all__ = [
@@ -34,4 +34,5 @@ __all__ = [
     "Section",
     "Span",
     "Verdict",
+    "page_heading",
 ]

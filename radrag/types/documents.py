@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 _NAMES = ("synonyms", "order_abbreviations")
+_PAGE = re.compile(r"page \d+")
+
+
+def page_heading(number: int) -> str:
+    """Return the last part of the path of what stands on a page, from 1, of a file that has pages."""
+    return f"page {number}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,7 +21,8 @@ class Section:
     """A stretch of a document under one heading.
 
     Attributes:
-        path: Headings from the outermost to this one, such as ``("CT urography", "Safety")``.
+        path: Headings from the outermost to this one, such as ``("CT urography", "Safety")``; where the file has pages,
+            the page last, such as ``"page 3"``.
         start: Offset of its first character, the heading itself left out.
         end: Offset after its last character.
     """
@@ -78,8 +86,8 @@ class Passage:
 
     @property
     def search_text(self) -> str:
-        """What is indexed, a line each: title, other names of the document, headings without the title, and text."""
-        headings = " > ".join(part for part in self.path if part != self.title)
+        """What is indexed, a line each: title, other names, headings without title and page, and text."""
+        headings = " > ".join(part for part in self.path if part != self.title and not _PAGE.fullmatch(part))
         names = ", ".join(str(name) for key in _NAMES for name in self.metadata.get(key) or ())
         return "\n".join(part for part in (self.title, names, headings, self.text) if part)
 

@@ -1,0 +1,146 @@
+"""A folder of mixed files as one corpus: each file by the reader its name says, failures listed, none hidden."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from radrag.corpora.docx import read_docx
+from radrag.corpora.guidelines import read_markdown, read_text
+from radrag.corpora.html import read_html
+from radrag.corpora.pdf import read_pdf
+from radrag.corpora.pubmed import read_pubmed
+from radrag.corpora.records import read_csv, read_jsonl
+from radrag.errors import CorpusError, MissingExtraError
+from radrag.types import Document
+
+Reader = Callable[[Path], Document | Iterable[Document]]
+
+_RECORDS: dict[str, Reader] = {".csv": read_csv, ".jsonl": read_jsonl, ".xml": read_pubmed}
+READERS: dict[str, Reader] = {
+    ".docx": read_docx,
+    ".htm": read_html,
+    ".html": read_html,
+    ".md": read_markdown,
+    ".pdf": read_pdf,
+    ".txt": read_text,
+    **_RECORDS,
+    **{f"{suffix}.gz": reader for suffix, reader in _RECORDS.items()},
+}
+
+
+@dataclass(frozen=True, slots=True)
+class FileFailure:
+    """A file of a folder that gave no documents, or not all of them.
+
+    Attributes:
+        path: The file.
+        error: What is wrong with it, what was expected, and what to do.
+        documents: How many of its documents were read before the failure.
+    """
+
+    path: Path
+    error: str
+    documents: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class FolderCorpus:
+    """The documents of a folder, and what could not be read.
+
+    Attributes:
+        documents: In the order of the files' paths.
+        failures: One for each file that failed.
+        ignored: Files of no kind that can be read; README.md and hidden files are not counted.
+    """
+
+    documents: tuple[Document, ...]
+    failures: tuple[FileFailure, ...]
+    ignored: tuple[Path, ...]
+
+
+def suffix(path: Path) -> str:
+    """Return the part of a file's name that says its kind, in lower case, such as ``.pdf`` or ``.jsonl.gz``."""
+    return "".join(path.suffixes[-2:] if path.suffix.lower() == ".gz" else path.suffixes[-1:]).lower()
+
+
+def folder_files(path: Path) -> tuple[list[Path], list[Path]]:
+    """Return the files of a folder and the folders in it that can be read, and those that cannot, sorted by path."""
+    files = [
+        file
+        for file in sorted(path.rglob("*"))
+        if file.is_file()
+        and not any(part.startswith((".", "~$")) for part in file.relative_to(path).parts)
+        and file.name.lower() != "readme.md"
+    ]
+    return [file for file in files if suffix(file) in READERS], [file for file in files if suffix(file) not in READERS]
+
+
+def read_files(files: Iterable[Path], failures: list[FileFailure], root: Path | None = None) -> Iterator[Document]:
+    """Yield the documents of many files; what fails is added to ``failures`` and the rest goes on.
+
+    Args:
+        files: The files, each of a kind in ``READERS``.
+        failures: Where failures are added.
+        root: The folder that the files are in. A document whose id is only its file's name then has the path from here
+            as id (``ct/contrast.pdf``), so that files of one name in two folders stay apart.
+
+    Yields:
+        Documents with unique ids; one whose id was used before is a failure of its file.
+
+    Raises:
+        CorpusError: If a file is of no kind that can be read.
+    """
+    used: dict[str, Path] = {}
+    for path in files:
+        reader = READERS.get(suffix(path))
+        if reader is None:
+            raise CorpusError(f"is of no kind that can be read; expected one of {', '.join(READERS)}", file=path)
+        count = 0
+        try:
+            found = reader(path)
+            for document in [found] if isinstance(found, Document) else found:
+                one = document
+                if root is not None and document.id in (path.name, path.stem):
+                    one = replace(document, id=path.relative_to(root).as_posix())
+                if one.id in used:
+                    raise CorpusError(
+                        f"the id {one.id!r} is used by {used[one.id]} already; ids must be unique",
+                        file=path,
+                        field="id",
+                    )
+                yield one
+                used[one.id] = path
+                count += 1
+        except (CorpusError, MissingExtraError, OSError) as error:
+            failures.append(FileFailure(path, str(error), count))
+
+
+def read_folder(path: str | Path, progress: bool = False) -> FolderCorpus:
+    """Read a folder of mixed files, and the folders in it, as one corpus.
+
+    Markdown, text, HTML, Word and PDF files are guidelines, one document each; ``.jsonl``, ``.csv`` and PubMed ``.xml``
+    (also ``.gz``) hold many records. A file that cannot be read does not stop the others.
+
+    Args:
+        path: The folder.
+        progress: Whether to show a progress bar over the files.
+
+    Returns:
+        The documents, the failures and the files ignored. A document that names no id of its own has its path from the
+        folder as id, such as ``ct/contrast.pdf``.
+
+    Raises:
+        CorpusError: If there is no such folder.
+    """
+    root = Path(path)
+    if not root.is_dir():
+        raise CorpusError("there is no such folder; check the path", file=root)
+    from rich.progress import track
+
+    files, ignored = folder_files(root)
+    failures: list[FileFailure] = []
+    shown = track(files, "Reading", disable=not progress)
+    documents = tuple(read_files(shown, failures, root))
+    return FolderCorpus(documents, tuple(failures), tuple(ignored))
