@@ -65,10 +65,10 @@ def _run(folder: Path, *, quiet: bool) -> dict[str, Any]:
     answers = qa.batch([*QUESTIONS, UNANSWERABLE])
     for answer in answers:
         say(f"{answer}\n")
-    notes = rr.load_notes("train")
+    notes, apart = rr.load_notes("train"), rr.load_notes("calibration")
     labels = rr.LabelSet.from_protocols(rr.load_protocols())
-    with _step(f"Fitting the labeller on {len(notes)} made notes", quiet):
-        labeller = rr.LabelPipeline(index, labels=labels).fit(notes)
+    with _step(f"Fitting the labeller on {len(notes):,} made notes, calibrating it on {len(apart)} by hand", quiet):
+        labeller = rr.LabelPipeline(index, labels=labels).fit(notes, apart)
     say("\nNOTES (label, the words that caused it, the guideline that backs it)\n")
     results = labeller.batch(NOTES)
     for result in results:
@@ -77,7 +77,7 @@ def _run(folder: Path, *, quiet: bool) -> dict[str, Any]:
     with _step("Comparing RAG with no RAG", quiet):
         tables = {
             "extractive reader, shipped questions": rr.compare(qa, qa.without_retrieval(), rr.load_questions()),
-            "fitted labeller, hand-written notes": rr.compare(labeller, labeller.without_retrieval(), tests),
+            "fitted labeller, hand-written test notes": rr.compare(labeller, labeller.without_retrieval(), tests),
         }
     missing = [name for name in ("torch", "transformers", "peft", "bitsandbytes") if find_spec(name) is None]
     if missing:

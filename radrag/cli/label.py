@@ -33,6 +33,8 @@ def fit(
     model: Fitted,
     labels: Annotated[Path | None, typer.Option(help="CSV of labels: id, name, definition, synonyms. "
                                                 "Left out, every guideline of the index is a label.")] = None,
+    calibration: Annotated[str | None, typer.Option(help="Labelled notes like those to come, to calibrate on; or "
+                                                    "'shipped'. Left out, the notes themselves serve.")] = None,
     text: Column = "text",
     label: Annotated[str, typer.Option("--label", help="Column or key of the label.")] = "label",
     as_json: Json = False,
@@ -46,10 +48,12 @@ def fit(
     with HybridIndex.open(index) as opened:
         guidelines = (document for document in opened.documents() if document.kind == "guideline")
         known = LabelSet.from_csv(labels) if labels else LabelSet.from_protocols(list(guidelines))
-        examples = (
-            load_notes("train") if notes == "shipped" else list(read_labelled_notes(notes, text=text, label=label))
-        )
-        pipeline = LabelPipeline(opened, labels=known).fit(examples)
+        examples = load_notes("train") if notes == "shipped" else list(read_labelled_notes(notes, text, label))
+        apart = None
+        if calibration is not None:
+            shipped = calibration == "shipped"
+            apart = load_notes("calibration") if shipped else list(read_labelled_notes(calibration, text, label))
+        pipeline = LabelPipeline(opened, labels=known).fit(examples, apart)
         pipeline.save(model)
         manifest = pipeline.manifest
     show(manifest, f"Fitted on {len(examples)} notes with {len(known)} labels; written to {model}.", as_json)

@@ -73,19 +73,27 @@ class Ensemble:
         self._sources, self.text, self._neighbours, self._calibrations = sources, text, neighbours, calibrations
 
     @classmethod
-    def fit(cls, sources: Sources, examples: Sequence[LabelledNote], coverage: float, seed: int) -> Self:
-        """Score every example by models that saw no note of its group, calibrate on those scores, then fit on all.
+    def fit(
+        cls,
+        sources: Sources,
+        examples: Sequence[LabelledNote],
+        coverage: float,
+        seed: int,
+        calibration: Sequence[LabelledNote] | None = None,
+    ) -> Self:
+        """Fit on the examples, and calibrate on notes of their own, or else on the examples out of fold.
 
         Raises:
-            ValueError: If an example's label is unknown, there are fewer than 2 labels, or fewer than 5 groups.
+            ValueError: If a label is unknown, there are fewer than 2 labels, fewer than 5 groups to calibrate on, or a
+                note is in both.
         """
+        if calibration is not None:
+            return cls._fit_apart(sources, examples, calibration, coverage, seed)
         true = _positions(examples, sources.labels)
         folds = grouped_folds(group_notes(examples), true, FOLDS, seed)
         notes = [note.text for note in examples]
         vectors = sources.encoder.encode(notes, "passage")
-        rows = np.arange(len(notes))
-        if sources.writer is not None and len(notes) > SAMPLE:
-            rows = np.sort(np.random.default_rng(seed).choice(len(notes), SAMPLE, replace=False))
+        rows = _sample(len(notes), seed) if sources.writer is not None else np.arange(len(notes))
         asked = {name: np.zeros((len(rows), len(sources.labels))) for name in _names(sources)}
         for fold in range(FOLDS):
             known, wanted = np.flatnonzero(folds != fold), np.flatnonzero(folds[rows] == fold)
@@ -99,6 +107,36 @@ class Ensemble:
             for kind, names in _kinds(sources).items()
         }
         return cls._on(sources, notes, true, vectors, calibrations, seed)
+
+    @classmethod
+    def _fit_apart(
+        cls,
+        sources: Sources,
+        examples: Sequence[LabelledNote],
+        calibration: Sequence[LabelledNote],
+        coverage: float,
+        seed: int,
+    ) -> Self:
+        """Fit on all examples, score the other notes, and calibrate on these scores."""
+        groups = group_notes([*examples, *calibration])
+        both = set(groups[: len(examples)]) & set(groups[len(examples) :])
+        if both:
+            row = next(row for row, group in enumerate(groups[len(examples) :]) if group in both)
+            raise ValueError(
+                f"calibration note {row} is among the examples too, or of one group with one; keep them apart, or the "
+                "probabilities come out too high"
+            )
+        true, held = _positions(examples, sources.labels), _positions(calibration, sources.labels, "calibration note")
+        notes = [note.text for note in examples]
+        model = cls._on(sources, notes, true, sources.encoder.encode(notes, "passage"), {}, seed)
+        rows = _sample(len(held), seed) if sources.writer is not None else np.arange(len(held))
+        scores = model._scores([calibration[row].text for row in rows], _names(sources))
+        folds = grouped_folds(groups[len(examples) :][rows], held[rows], FOLDS, seed)
+        model._calibrations = {
+            kind: _calibrated({name: scores[name] for name in names}, held[rows], folds, coverage)
+            for kind, names in _kinds(sources).items()
+        }
+        return model
 
     @property
     def counts(self) -> NDArray[np.int64]:
@@ -169,6 +207,13 @@ class Ensemble:
         return self._sources.writer.scores(notes)
 
 
+def _sample(count: int, seed: int) -> NDArray[np.int64]:
+    """Return the rows that a generator is asked about, in order."""
+    if count <= SAMPLE:
+        return np.arange(count)
+    return np.sort(np.random.default_rng(seed).choice(count, SAMPLE, replace=False))
+
+
 def _kind(retrieval: bool) -> str:
     return "retrieval" if retrieval else "alone"
 
@@ -186,19 +231,19 @@ def _names(sources: Sources) -> list[str]:
     return list(dict.fromkeys(name for names in _kinds(sources).values() for name in names))
 
 
-def _positions(examples: Sequence[LabelledNote], labels: LabelSet) -> NDArray[np.int64]:
+def _positions(examples: Sequence[LabelledNote], labels: LabelSet, what: str = "example") -> NDArray[np.int64]:
     numbers = {id: position for position, id in enumerate(labels.ids)}
     for place, note in enumerate(examples):
         if not isinstance(note.text, str) or not note.text.strip():
-            raise ValueError(f"example {place} has no text, got {note.text!r}; leave it out or give its note")
+            raise ValueError(f"{what} {place} has no text, got {note.text!r}; leave it out or give its note")
         if note.label not in numbers:
             raise ValueError(
-                f"example {place} has the label {note.label!r}, which is not in the label set ({labels!r}); correct it "
+                f"{what} {place} has the label {note.label!r}, which is not in the label set ({labels!r}); correct it "
                 "or add the label"
             )
     true = np.asarray([numbers[note.label] for note in examples], dtype=np.int64)
     if len(np.unique(true)) < 2:
-        raise ValueError(f"examples must hold at least 2 different labels, got {len(np.unique(true))}; add notes")
+        raise ValueError(f"{what}s must hold at least 2 different labels, got {len(np.unique(true))}; add notes")
     return true
 
 

@@ -78,23 +78,30 @@ class LabelPipeline:
         self._retrieval = True
         self._names_only: ZeroShot | None = None
 
-    def fit(self, examples: Iterable[LabelledNote]) -> Self:
-        """Learn from labelled notes, about 50 or more, and calibrate on grouped 5-fold out-of-fold scores.
+    def fit(self, examples: Iterable[LabelledNote], calibration: Iterable[LabelledNote] | None = None) -> Self:
+        """Learn from labelled notes, about 50 or more, and calibrate the probabilities and sets.
 
-        A generator is asked about a seeded sample of at most 300 of them, and then all is calibrated on that sample.
+        Probabilities and sets hold for notes like those they were calibrated on. Where the examples differ from the
+        notes to come (made from templates, from another hospital), give some hundred labelled notes like those to come
+        as ``calibration``; otherwise grouped 5-fold out-of-fold scores of the examples serve. A generator is asked
+        about a seeded sample of at most 300 notes, and then all is calibrated on that sample.
 
         Args:
             examples: Notes with their labels; notes of one ``group``, or of the same text but for numbers, never help
                 to score each other.
+            calibration: Notes with their labels, none of them among the examples; they calibrate and are not learnt
+                from.
 
         Returns:
             The pipeline itself.
 
         Raises:
-            ValueError: If a label is not in the label set, there are fewer than 2 labels, or fewer than 5 groups.
+            ValueError: If a label is not in the label set, there are fewer than 2 labels, fewer than 5 groups to
+                calibrate on, or a note is in both.
         """
-        settings = self._settings
-        self._ensemble = Ensemble.fit(self._sources, list(examples), settings["coverage"], settings["seed"])
+        coverage, seed = self._settings["coverage"], self._settings["seed"]
+        apart = None if calibration is None else list(calibration)
+        self._ensemble = Ensemble.fit(self._sources, list(examples), coverage, seed, apart)
         return self
 
     def __call__(self, note: str) -> LabelResult:
