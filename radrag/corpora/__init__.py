@@ -12,13 +12,17 @@ from radrag.corpora.html import read_html
 from radrag.corpora.pdf import read_pdf
 from radrag.corpora.pubmed import read_deletions, read_pubmed
 from radrag.corpora.records import Fields, read_csv, read_jsonl, read_labelled_notes, read_questions
+from radrag.corpora.reports import read_finding_sets, read_reports
 from radrag.corpora.shipped import (
     SHIPPED,
     corpus_folder,
+    load_conflicts,
     load_evidence,
+    load_finding_sets,
     load_notes,
     load_protocols,
     load_questions,
+    load_reports,
 )
 
 __all__ = [
@@ -32,14 +36,18 @@ __all__ = [
     "chunk",
     "corpus_folder",
     "load_card",
+    "load_conflicts",
     "load_evidence",
+    "load_finding_sets",
     "load_notes",
     "load_protocols",
     "load_questions",
+    "load_reports",
     "read_csv",
     "read_deletions",
     "read_docx",
     "read_files",
+    "read_finding_sets",
     "read_folder",
     "read_html",
     "read_jsonl",
@@ -48,6 +56,7 @@ __all__ = [
     "read_pdf",
     "read_pubmed",
     "read_questions",
+    "read_reports",
     "read_text",
     "split_sentences",
     "verify",

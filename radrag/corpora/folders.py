@@ -77,6 +77,15 @@ def folder_files(path: Path) -> tuple[list[Path], list[Path]]:
     return [file for file in files if suffix(file) in READERS], [file for file in files if suffix(file) not in READERS]
 
 
+def _placed(name: str, path: Path, root: Path) -> str:
+    """Return the id of a document within a folder."""
+    if name == path.name:
+        return path.relative_to(root).as_posix()
+    if name == path.stem and suffix(path) == ".txt":
+        return path.relative_to(root).with_suffix("").as_posix()
+    return name
+
+
 def read_files(files: Iterable[Path], failures: list[FileFailure], root: Path | None = None) -> Iterator[Document]:
     """Yield the documents of many files; what fails is added to ``failures`` and the rest goes on.
 
@@ -84,7 +93,8 @@ def read_files(files: Iterable[Path], failures: list[FileFailure], root: Path | 
         files: The files, each of a kind in ``READERS``.
         failures: Where failures are added.
         root: The folder that the files are in. A document whose id is only its file's name then has the path from here
-            as id (``ct/contrast.pdf``), so that files of one name in two folders stay apart.
+            as id (``ct/contrast.pdf``; without suffix for text), so that files of one name in two folders stay apart.
+            Markdown can name its id, so it keeps its own.
 
     Yields:
         Documents with unique ids; one whose id was used before is a failure of its file.
@@ -101,12 +111,10 @@ def read_files(files: Iterable[Path], failures: list[FileFailure], root: Path | 
         try:
             found = reader(path)
             for document in [found] if isinstance(found, Document) else found:
-                one = document
-                if root is not None and document.id in (path.name, path.stem):
-                    one = replace(document, id=path.relative_to(root).as_posix())
+                one = replace(document, id=_placed(document.id, path, root)) if root is not None else document
                 if one.id in used:
                     raise CorpusError(
-                        f"the id {one.id!r} is used by {used[one.id]} already; ids must be unique",
+                        f"the id {one.id!r} is used by {used[one.id]} already; ids must be unique: rename one",
                         file=path,
                         field="id",
                     )
@@ -129,7 +137,7 @@ def read_folder(path: str | Path, progress: bool = False) -> FolderCorpus:
 
     Returns:
         The documents, the failures and the files ignored. A document that names no id of its own has its path from the
-        folder as id, such as ``ct/contrast.pdf``.
+        folder as id, such as ``ct/contrast.pdf``; Markdown keeps its file's stem.
 
     Raises:
         CorpusError: If there is no such folder.

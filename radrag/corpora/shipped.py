@@ -10,10 +10,11 @@ from typing import Literal
 from radrag.corpora.cards import file_problem, load_card
 from radrag.corpora.guidelines import read_markdown
 from radrag.corpora.records import Fields, read_jsonl, read_labelled_notes, read_questions
+from radrag.corpora.reports import read_conflicts, read_finding_sets, read_reports
 from radrag.errors import CorpusError
-from radrag.types import Document, LabelledNote, Question
+from radrag.types import Conflict, Document, Label, LabelledNote, LabelledReport, Question
 
-SHIPPED = ("protocols", "evidence", "protocol-notes", "questions")
+SHIPPED = ("protocols", "evidence", "protocol-notes", "reports", "questions")
 _PACKAGE = Path(__file__).resolve().parents[1]
 
 
@@ -87,19 +88,47 @@ def _digest(document: Document) -> Document:
     return replace(document, metadata={**known, "url": f"https://pubmed.ncbi.nlm.nih.gov/{known['pmid']}/"})
 
 
-def load_notes(split: Literal["train", "test"] = "train") -> list[LabelledNote]:
+def load_conflicts() -> list[Conflict]:
+    """Load the sets of shipped digests that disagree on one question, or of which one supersedes another.
+
+    Raises:
+        CorpusError: If the file is missing, is not what the data card says, or cannot be read.
+    """
+    return read_conflicts(_checked_file("evidence", "conflicts.yaml"))
+
+
+def load_notes(split: Literal["train", "calibration", "test"] = "train") -> list[LabelledNote]:
     """Load the shipped protocol notes.
 
     Args:
-        split: ``"train"`` for the notes that a script made, ``"test"`` for those written by hand.
+        split: ``"train"`` for the notes that a script made; ``"calibration"`` and ``"test"`` for those written by hand,
+            by different authors.
 
     Raises:
         ValueError: If there is no such split.
         CorpusError: If the file is missing, is not what the data card says, or a record cannot be read.
     """
-    if split not in ("train", "test"):
-        raise ValueError(f"split must be 'train' or 'test', got {split!r}")
+    if split not in ("train", "calibration", "test"):
+        raise ValueError(f"split must be 'train', 'calibration' or 'test', got {split!r}")
     return list(read_labelled_notes(_checked_file("protocol-notes", f"{split}.jsonl")))
+
+
+def load_finding_sets() -> dict[str, tuple[Label, ...]]:
+    """Load the findings that the shipped reports are labelled with: ``"chest"`` (14), ``"head"`` and others.
+
+    Raises:
+        CorpusError: If the file is missing, is not what the data card says, or cannot be read.
+    """
+    return read_finding_sets(_checked_file("reports", "findings.yaml"))
+
+
+def load_reports() -> list[LabelledReport]:
+    """Load the shipped radiology reports with their labelled findings.
+
+    Raises:
+        CorpusError: If a file is missing, is not what the data card says, or a record cannot be read.
+    """
+    return list(read_reports(_checked_file("reports", "reports.jsonl"), load_finding_sets()))
 
 
 def load_questions() -> list[Question]:

@@ -9,6 +9,7 @@ from radrag.types.answers import NOTICE, VERDICTS, Answer, Claim, Draft, DraftCl
 from radrag.types.chats import Chat, Generation, GenerationParams, Message, Role
 from radrag.types.documents import Citation, Document, Hit, Passage, Section, page_heading
 from radrag.types.labels import Label, LabelledNote, LabelResult, Span
+from radrag.types.reports import Conflict, FindingLabel, LabelledReport, Status
 
 __all__ = [
     "NOTICE",
@@ -17,9 +18,11 @@ __all__ = [
     "Chat",
     "Citation",
     "Claim",
+    "Conflict",
     "Document",
     "Draft",
     "DraftClaim",
+    "FindingLabel",
     "Generation",
     "GenerationParams",
     "GoldSpan",
@@ -27,12 +30,14 @@ __all__ = [
     "Label",
     "LabelResult",
     "LabelledNote",
+    "LabelledReport",
     "Message",
     "Passage",
     "Question",
     "Role",
     "Section",
     "Span",
+    "Status",
     "Verdict",
     "page_heading",
 ]

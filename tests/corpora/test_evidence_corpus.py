@@ -6,6 +6,7 @@ import gzip
 import json
 import os
 import re
+from collections import Counter
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -13,6 +14,8 @@ from typing import Any
 
 import defusedxml.ElementTree as DefusedET
 import pytest
+
+from radrag.corpora.reports import read_conflicts
 
 ROOT = Path(__file__).resolve().parents[2]
 DIGESTS = ROOT / "corpora" / "evidence" / "digests.jsonl"
@@ -213,8 +216,31 @@ def test_every_line_is_an_object_with_the_agreed_keys_and_types() -> None:
 
 def test_there_are_enough_digests_and_no_pmid_comes_twice() -> None:
     pmids = [digest["pmid"] for digest in load_digests()]
-    assert len(pmids) >= 40
+    assert len(pmids) >= 300
     assert len(set(pmids)) == len(pmids)
+
+
+def test_conflicts_name_digests_the_oldest_first() -> None:
+    conflicts = read_conflicts(DIGESTS.with_name("conflicts.yaml"))
+    digests = {digest["id"]: digest for digest in load_digests()}
+    assert len(conflicts) >= 12
+    assert {conflict.kind for conflict in conflicts} == {"conflict", "superseded"}
+    assert len({conflict.id for conflict in conflicts}) == len(conflicts)
+    for conflict in conflicts:
+        assert len(set(conflict.documents)) == len(conflict.documents) >= 2
+        assert set(conflict.documents) <= set(digests), conflict.id
+        years = [digests[name]["year"] for name in conflict.documents]
+        known = [year for year in years if year is not None]
+        assert known == sorted(known), conflict.id
+        assert conflict.question.endswith("?")
+        assert not any(digests[name]["retracted"] for name in conflict.documents)
+
+
+def test_most_digests_are_of_trials_and_all_designs_occur() -> None:
+    designs = Counter(digest["design"] for digest in load_digests())
+    assert designs["randomised trial"] >= 100
+    assert designs["diagnostic accuracy"] >= 5
+    assert len(designs) >= 8
 
 
 def test_designs_are_among_the_allowed_ones() -> None:

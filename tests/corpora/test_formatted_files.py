@@ -334,8 +334,8 @@ def test_a_folder_of_mixed_files_is_one_corpus(tmp_path: Path) -> None:
     corpus = read_folder(tmp_path)
     assert {document.id for document in corpus.documents} == {
         "ct-liver",
-        "ct/note.txt",
-        "mr/note.txt",
+        "ct/note",
+        "mr/note",
         "ct/word.docx",
         "mr/print.pdf",
         "page.HTML",

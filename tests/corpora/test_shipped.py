@@ -14,10 +14,13 @@ import radrag
 from radrag.corpora import (
     SHIPPED,
     corpus_folder,
+    load_conflicts,
     load_evidence,
+    load_finding_sets,
     load_notes,
     load_protocols,
     load_questions,
+    load_reports,
     verify,
     write_card,
 )
@@ -27,6 +30,17 @@ from radrag.errors import CorpusError
 CARD = dict(title="t", what="w", how_made="h", licence="CC0", limits="l", version="1")
 GUIDELINE = "---\nid: ct-pa\ntitle: CT PA\n---\n# CT PA\n## Safety\nCheck eGFR.\n"
 DIGEST = {"id": "PMID:7", "pmid": "7", "title": "T", "year": 2020, "doi": None, "retracted": False, "text": "It works."}
+CONFLICTS = "- {id: c, question: 'Does it?', kind: conflict, documents: ['PMID:7', 'PMID:8'], summary: They differ.}\n"
+FINDINGS = "chest:\n- {id: effusion, name: Effusion, definition: Fluid., synonyms: [fluid]}\n"
+REPORT = {
+    "id": "r",
+    "modality": "XR",
+    "region": "chest",
+    "set": "chest",
+    "text": "IMPRESSION: Clear.",
+    "sections": [{"name": "impression", "start": 12, "end": 18}],
+    "findings": {"effusion": {"status": "not mentioned", "spans": []}},
+}
 GOLD = {"document_id": "PMID:7", "start": 0, "end": 2, "quote": "It"}
 
 
@@ -44,6 +58,11 @@ def clone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     lines(corpora / "evidence" / "digests.jsonl", DIGEST)
     lines(corpora / "protocol-notes" / "train.jsonl", {"id": "a", "text": "r/o PE", "label": "ct-pa", "group": "g"})
     lines(corpora / "protocol-notes" / "test.jsonl", {"id": "b", "text": "PE?", "label": "ct-pa", "also": ["vq"]})
+    lines(corpora / "protocol-notes" / "calibration.jsonl", {"id": "c", "text": "PE??", "label": "ct-pa"})
+    (corpora / "evidence" / "conflicts.yaml").write_text(CONFLICTS, encoding="utf-8")
+    (corpora / "reports").mkdir()
+    (corpora / "reports" / "findings.yaml").write_text(FINDINGS, encoding="utf-8")
+    lines(corpora / "reports" / "reports.jsonl", REPORT)
     lines(corpora / "questions" / "questions.jsonl", {"id": "q", "question": "Does it?", "gold": [GOLD]})
     for name in SHIPPED:
         write_card(corpora / name, name=name, **CARD)
@@ -64,6 +83,11 @@ def test_loaders(clone: Path) -> None:
     assert [note.group for note in load_notes()] == ["g"]
     assert [note.also for note in load_notes("test")] == [("vq",)]
     assert question.gold[0].quote == "It"
+    assert [note.id for note in load_notes("calibration")] == ["c"]
+    (conflict,), (report,) = load_conflicts(), load_reports()
+    assert (conflict.kind, conflict.documents) == ("conflict", ("PMID:7", "PMID:8"))
+    assert (report.section("impression"), report.findings[0].status) == ("Clear.", "not mentioned")
+    assert load_finding_sets()["chest"][0].synonyms == ("fluid",)
 
 
 LOADERS: list[tuple[str, Callable[[], object]]] = [
@@ -71,6 +95,10 @@ LOADERS: list[tuple[str, Callable[[], object]]] = [
     ("evidence/digests.jsonl", load_evidence),
     ("protocol-notes/train.jsonl", load_notes),
     ("protocol-notes/test.jsonl", lambda: load_notes("test")),
+    ("protocol-notes/calibration.jsonl", lambda: load_notes("calibration")),
+    ("evidence/conflicts.yaml", load_conflicts),
+    ("reports/reports.jsonl", load_reports),
+    ("reports/findings.yaml", load_finding_sets),
     ("questions/questions.jsonl", load_questions),
 ]
 
@@ -104,9 +132,9 @@ def test_a_wheel_has_precedence_over_what_lies_beside_the_package(clone: Path, t
 
 
 def test_names_that_do_not_ship(clone: Path) -> None:
-    with pytest.raises(ValueError, match="expected one of protocols, evidence, protocol-notes, questions"):
+    with pytest.raises(ValueError, match="expected one of protocols, evidence, protocol-notes, reports, questions"):
         corpus_folder("../secrets")
-    with pytest.raises(ValueError, match="split must be 'train' or 'test', got 'dev'"):
+    with pytest.raises(ValueError, match="split must be 'train', 'calibration' or 'test', got 'dev'"):
         load_notes("dev")  # type: ignore[arg-type]
     shutil.rmtree(clone / "questions")
     with pytest.raises(CorpusError, match=r"'questions' is in neither .*_corpora.* install radrag again"):
