@@ -1,7 +1,7 @@
 """Builds the training notes of the protocol corpus from the phrases under ``parts/``.
 
 Usage:
-    python corpora/protocol-notes/build.py [--n 4000] [--seed 0] [--out train.jsonl]
+    python corpora/protocol-notes/build.py [--n 12000] [--seed 0] [--out train.jsonl]
 
 The same parts, number and seed give the same bytes. Only PyYAML is needed beyond the standard library.
 """
@@ -19,164 +19,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
+from phrases import Part, Phrase, fits, found_in, load_parts, stems
+from wording import ADULT, add_typos, capital, fill, replace_words, sentence, who_words
 
 HERE = Path(__file__).resolve().parent
 PARTS = HERE / "parts"
 MIN_PER_LABEL = 40
 MAX_TRIES = 200
-
-_SUFFIX = re.compile(r"\s+@(?P<sex>[FM])?\s*(?:(?P<low>\d+)-(?P<high>\d+))?$")
-_TAGS = re.compile(r"\s+~(?P<tags>[a-z0-9,]+)(?=\s+@|$)")
-_PLACEHOLDER = re.compile(r"<([^<>]+)>")
-_ONE = re.compile(r"\b(1 (?:year|month|week|block|day|pack|minute|hour|lesion))s\b(?! of)")
-_KEYS = {
-    "a": "s",
-    "b": "v",
-    "c": "x",
-    "d": "s",
-    "e": "r",
-    "f": "g",
-    "g": "h",
-    "h": "j",
-    "i": "o",
-    "k": "l",
-    "l": "k",
-    "m": "n",
-    "n": "m",
-    "o": "p",
-    "p": "o",
-    "r": "t",
-    "s": "d",
-    "t": "y",
-    "u": "i",
-    "v": "b",
-    "w": "e",
-    "y": "u",
-}
-
-
-@dataclass(frozen=True)
-class Phrase:
-    """One phrase of a parts file.
-
-    Attributes:
-        text: The phrase, with its placeholders.
-        deciding: Whether the phrase alone decides between sibling protocols.
-        sex: "F" or "M" where the phrase fits one sex only, else "".
-        low: The lowest age that it fits.
-        high: The highest age that it fits.
-        tags: Topics; an ask with topics is only paired with a history that shares one.
-        code: The place of the phrase in its file, such as "a03" or "h11".
-    """
-
-    text: str
-    deciding: bool
-    sex: str
-    low: int
-    high: int
-    tags: tuple[str, ...]
-    code: str
-
-
-@dataclass(frozen=True)
-class Part:
-    """The phrases of one protocol.
-
-    Attributes:
-        protocol: The protocol id, which is the label.
-        weight: The relative frequency.
-        setting: "acute", "mixed" or "elective".
-        siblings: Protocols that are easily confused with this one.
-        asks: What the requester asks.
-        histories: What supports the ask.
-    """
-
-    protocol: str
-    weight: float
-    setting: str
-    siblings: tuple[str, ...]
-    asks: tuple[Phrase, ...]
-    histories: tuple[Phrase, ...]
-
-
-def parse_phrase(raw: str, code: str, deciding: bool, ages: Sequence[int]) -> Phrase:
-    """Reads one phrase with its optional ``~topic`` and ``@F 20-40`` suffixes.
-
-    Args:
-        raw: The phrase as written in the file.
-        code: Its code.
-        deciding: Whether it decides alone.
-        ages: The age range of the file.
-
-    Returns:
-        The phrase.
-
-    Raises:
-        ValueError: If the phrase is not a piece of text.
-    """
-    if not isinstance(raw, str) or not raw.strip():
-        raise ValueError(f"phrase {code} is not text: {raw!r}")
-    sex, low, high = "", int(ages[0]), int(ages[1])
-    tags: tuple[str, ...] = ()
-    found = _SUFFIX.search(raw)
-    if found:
-        sex = found["sex"] or ""
-        if found["low"]:
-            low, high = int(found["low"]), int(found["high"])
-        raw = raw[: found.start()]
-    topic = _TAGS.search(raw)
-    if topic:
-        tags = tuple(topic["tags"].split(","))
-        raw = raw[: topic.start()]
-    return Phrase(raw.strip(), deciding, sex, low, high, tags, code)
-
-
-def load_part(path: Path) -> Part:
-    """Reads one protocol's file.
-
-    Args:
-        path: The file.
-
-    Returns:
-        The part.
-
-    Raises:
-        ValueError: If the file's name and its ``protocol`` differ.
-    """
-    data: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))
-    if data["protocol"] != path.stem:
-        raise ValueError(f"{path.name}: protocol is {data['protocol']!r}")
-    phrases: dict[str, tuple[Phrase, ...]] = {}
-    for field, letter in (("asks", "a"), ("histories", "h")):
-        found: list[Phrase] = []
-        for kind in ("deciding", "open"):
-            for raw in data[field].get(kind) or []:
-                code = f"{letter}{len(found):02d}"
-                found.append(parse_phrase(raw, code, kind == "deciding", data["ages"]))
-        phrases[field] = tuple(found)
-    return Part(
-        protocol=data["protocol"],
-        weight=float(data["weight"]),
-        setting=data["setting"],
-        siblings=tuple(data.get("siblings") or ()),
-        asks=phrases["asks"],
-        histories=phrases["histories"],
-    )
-
-
-def load_parts(folder: Path = PARTS) -> tuple[dict[str, Part], dict[str, Any]]:
-    """Reads all parts.
-
-    Args:
-        folder: The folder of the YAML files.
-
-    Returns:
-        The parts by protocol, in order of name, and the shared parts.
-    """
-    parts = {path.stem: load_part(path) for path in sorted(folder.glob("*.yaml")) if path.stem != "common"}
-    common = yaml.safe_load((folder / "common.yaml").read_text(encoding="utf-8"))
-    return parts, common
+WORDY = ("dictated", "letter")
 
 
 def allocate(parts: dict[str, Part], n: int) -> dict[str, int]:
@@ -202,117 +52,6 @@ def allocate(parts: dict[str, Part], n: int) -> dict[str, int]:
             counts[name] -= 1
         place += 1
     return counts
-
-
-def fill(text: str, side: str, rng: random.Random) -> str:
-    """Fills the placeholders of a phrase.
-
-    Args:
-        text: The phrase.
-        side: "left" or "right".
-        rng: The source of chance.
-
-    Returns:
-        The phrase without placeholders.
-    """
-
-    def one(match: re.Match[str]) -> str:
-        inside = match[1]
-        if inside == "side":
-            return side
-        if ".." in inside:
-            low, high = inside.split("..")
-            try:
-                return str(rng.randint(int(low), int(high)))
-            except ValueError as error:
-                raise ValueError(f"bad placeholder {inside!r} in {text!r}") from error
-        return rng.choice(inside.split("|"))
-
-    return _ONE.sub(r"\1", _PLACEHOLDER.sub(one, text))
-
-
-def replace_words(text: str, pairs: list[Any], chance: float, rng: random.Random) -> str:
-    """Replaces phrases by their other forms.
-
-    Args:
-        text: The text.
-        pairs: Pairs of a phrase and the list of its other forms.
-        chance: The chance that a pair is applied.
-        rng: The source of chance.
-
-    Returns:
-        The text with some phrases replaced.
-    """
-    for full, shorts in pairs:
-        pattern = re.compile(rf"(?<![\w/+-]){re.escape(full)}(?![\w-])")
-        if pattern.search(text) and rng.random() < chance:
-            text = pattern.sub(lambda _, short=rng.choice(shorts): short, text)
-    return text
-
-
-def typo(word: str, kind: str, rng: random.Random) -> str:
-    """Puts one typing error into a word.
-
-    Args:
-        word: The word.
-        kind: "swap", "drop", "double" or "neighbour".
-        rng: The source of chance.
-
-    Returns:
-        The word with the error.
-    """
-    at = rng.randrange(1, len(word) - 1)
-    if kind == "swap":
-        return word[:at] + word[at + 1] + word[at] + word[at + 2 :]
-    if kind == "drop":
-        return word[:at] + word[at + 1 :]
-    if kind == "double":
-        return word[:at] + word[at] + word[at:]
-    return word[:at] + _KEYS.get(word[at], word[at]) + word[at + 1 :]
-
-
-def add_typos(text: str, rate: float, kinds: dict[str, int], rng: random.Random) -> str:
-    """Puts typing errors into the longer words of a text.
-
-    Args:
-        text: The text.
-        rate: The chance per word.
-        kinds: The weights of the kinds of error.
-        rng: The source of chance.
-
-    Returns:
-        The text with errors.
-    """
-
-    def one(match: re.Match[str]) -> str:
-        if rng.random() >= rate:
-            return match[0]
-        return typo(match[0], rng.choices(list(kinds), list(kinds.values()))[0], rng)
-
-    return re.sub(r"[A-Za-z]{5,}", one, text)
-
-
-def capital(text: str) -> str:
-    """Returns the text with its first letter as a capital."""
-    return text[:1].upper() + text[1:]
-
-
-def sentence(text: str) -> str:
-    """Returns the text as a sentence: a capital at the start and a mark at the end."""
-    text = capital(text.strip())
-    return text if text.endswith((".", "?", "!")) else text + "."
-
-
-def fits(first: Phrase, second: Phrase) -> bool:
-    """Says whether two phrases can be about one patient (sex and age)."""
-    if first.sex and second.sex and first.sex != second.sex:
-        return False
-    return max(first.low, second.low) <= min(first.high, second.high)
-
-
-def stems(text: str) -> list[str]:
-    """Returns the first five letters of the longer words of a text, in lower case."""
-    return sorted({word[:5] for word in re.findall(r"[a-z]{5,}", re.sub(r"<[^<>]*>", " ", text.lower()))})
 
 
 def choose_history(ask: Phrase, histories: Sequence[Phrase], rng: random.Random) -> Phrase | None:
@@ -359,30 +98,33 @@ def ask_weight(ask: Phrase, part: Part) -> float:
     return min(1.0, 0.2 + able / 6)
 
 
-def found_in(words: Sequence[str], text: str) -> bool:
-    """Says whether one of the words is in the text (short capitals as whole words, others as any part)."""
-    for word in words:
-        if word.isupper():
-            if re.search(rf"\b{re.escape(word)}\b", text):
-                return True
-        elif word.lower() in text.lower():
-            return True
-    return False
+@dataclass(frozen=True)
+class Patient:
+    """Whom a note is about.
+
+    Attributes:
+        age: In whole years; 0 for an infant.
+        sex: "F" or "M".
+        side: "left" or "right", the same for the whole note.
+    """
+
+    age: int
+    sex: str
+    side: str
 
 
-def make_note(part: Part, parts: dict[str, Part], common: dict[str, Any], rng: random.Random) -> tuple[str, str]:
-    """Makes one note.
+def choose_facts(part: Part, parts: dict[str, Part], rates: dict[str, float], rng: random.Random) -> list[Phrase]:
+    """Chooses what a note is about.
 
     Args:
         part: The protocol's phrases.
         parts: All phrases, for the siblings.
-        common: The shared parts.
+        rates: How often optional pieces are used.
         rng: The source of chance.
 
     Returns:
-        The text of the note and its group.
+        The ask, the history chosen for it, and then the histories that are written.
     """
-    rates = common["rates"]
     history: Phrase | None = None
     while history is None:
         ask = rng.choices(part.asks, [ask_weight(phrase, part) for phrase in part.asks])[0]
@@ -398,111 +140,144 @@ def make_note(part: Part, parts: dict[str, Part], common: dict[str, Any], rng: r
             and fits(history, phrase)
             and (not phrase.tags or not set(phrase.tags).isdisjoint(history.tags))
         ]
-        if others:
-            facts.append(rng.choice(others))
+        facts += [rng.choice(others)] if others else []
     if ask.deciding and part.siblings and rng.random() < rates["ambiguity"]:
         sibling = parts[rng.choice(part.siblings)]
         others = [p for p in sibling.histories if not p.deciding and all(fits(p, q) for q in [ask, *facts])]
         if others:
             facts = [rng.choice(others)] if rng.random() < 0.3 else [*facts, rng.choice(others)]
-    low = max(phrase.low for phrase in [ask, *facts, history])
-    high = min(phrase.high for phrase in [ask, *facts, history])
+    return [ask, history, *facts]
+
+
+def choose_patient(phrases: Sequence[Phrase], rng: random.Random) -> Patient:
+    """Chooses a patient whom all phrases can be about; the second phrase is the history, which prevails."""
+    history = phrases[1]
+    low, high = max(phrase.low for phrase in phrases), min(phrase.high for phrase in phrases)
     if low > high:
         low, high = history.low, history.high
-    age = rng.randint(low, high)
-    sexes = [phrase.sex for phrase in [ask, history, *facts] if phrase.sex]
-    sex = sexes[0] if sexes else rng.choice("FM")
+    sexes = [phrase.sex for phrase in phrases if phrase.sex]
     side = rng.choice(["left", "right"])
     if "left" in history.text or "right" in history.text.replace("right upper", "").replace("right lower", ""):
         side = "left" if "left" in history.text else "right"
+    return Patient(rng.randint(low, high), sexes[0] if sexes else rng.choice("FM"), side)
 
+
+def add_asides(so_far: str, patient: Patient, common: dict[str, Any], rng: random.Random) -> list[str]:
+    """Chooses what else a history holds: other illness, negations, prior imaging, allergies, renal function, pregnancy.
+
+    Args:
+        so_far: What the note says already; nothing that contradicts it is chosen.
+        patient: The patient.
+        common: The shared parts.
+        rng: The source of chance.
+
+    Returns:
+        The pieces.
+    """
+    rates, age, found = common["rates"], patient.age, []
+    if rng.random() < rates["distractor"]:
+        pool = common["distractors" if age >= ADULT else "child_distractors" if age >= 1 else "infant_distractors"]
+        chosen = rng.sample(pool, 2 if rng.random() < rates["second_distractor"] else 1)
+        found += [text for text in chosen if not any(word in so_far.lower() for word in stems(text))]
+    if rng.random() < rates["negation"]:
+        allowed = common["child_negations"] if age < ADULT else [text for text, _ in common["negations"]]
+        said = " ".join([so_far, *found])
+        able = [text for text, words in common["negations"] if text in allowed and not found_in(words, said)]
+        found += [rng.choice(able)] if able else []
+    unfit = {
+        "priors": age < 6 or found_in(["prior", "outside", "last", "first", "baseline"], so_far),
+        "allergies": age < 1 or found_in(["allerg", "anaphyla", "contrast", "hives", "reaction"], so_far),
+        "renal": age < ADULT or found_in(common["renal_unless"], so_far),
+        "pregnancy": patient.sex != "F" or not 18 <= age <= 48 or found_in(common["pregnancy_unless"], so_far),
+    }
+    for name, never in unfit.items():
+        if rng.random() < rates[name] and not never:
+            found.append(rng.choice(common[name]))
+    return [fill(text, patient.side, rng) for text in found]
+
+
+def mixed(facts: list[str], asides: list[str], rng: random.Random) -> list[str]:
+    """Puts the asides after the facts, at times in another order, at times the last piece first."""
+    if len(asides) > 1 and rng.random() < 0.3:
+        asides = rng.sample(asides, len(asides))
+    pieces = [*facts, *asides]
+    return [pieces[-1], *pieces[:-1]] if asides and rng.random() < 0.2 else pieces
+
+
+def who(patient: Patient, style: str, common: dict[str, Any], rng: random.Random) -> str:
+    """Writes age and sex in a style, or "" where a note leaves them out."""
+    unsaid = rng.random() < common["rates"]["no_age"]
+    if patient.age < 1:
+        forms = common["infant_written"]
+    elif unsaid:
+        forms = common["child_written" if patient.age < ADULT else "no_age_written"]
+    else:
+        forms = common["ages_written"]
+    text = fill(rng.choice(forms[style]), patient.side, rng).format(**who_words(patient.age, patient.sex, rng))
+    return re.sub(r"\b([Aa]) (?=(?:8\d?|11|18)\b)", r"\1n ", text).replace(" 1 years old", " 1 year old")
+
+
+def joined(notes: list[str], pieces: list[str], style: str, common: dict[str, Any], rng: random.Random) -> list[str]:
+    """Joins the parts of the two halves of a note: sentences in the wordy styles, else by the style's separators."""
+    if style in WORDY:
+        return [" ".join(sentence(text) for text in half if text) for half in (notes, pieces)]
+    between = rng.choice(common["separators"][style])
+    asked = rng.choice([", ", ". ", "; "]).join(text for text in notes if text)
+    asked = asked.replace("?,", "?").replace("?.", "?").replace("?;", "?")
+    history = between.join(pieces).replace("w/" + between, "w/ ", 1).replace("?" + between, "? ")
+    return [capital(asked), capital(history)] if rng.random() < 0.3 else [asked, history]
+
+
+def spoilt(halves: list[str], rates: dict[str, float], typos: dict[str, int], rng: random.Random) -> list[str]:
+    """Puts in typing errors, and at times writes all in lower or all in upper case."""
+    halves = [add_typos(half, rates["typo"], typos, rng) for half in halves]
+    case = rng.random()
+    if case < rates["lower"]:
+        return [half.lower() for half in halves]
+    return [half.upper() for half in halves] if case < rates["lower"] + rates["upper"] else halves
+
+
+def make_note(part: Part, parts: dict[str, Part], common: dict[str, Any], rng: random.Random) -> tuple[str, str]:
+    """Makes one note.
+
+    Args:
+        part: The protocol's phrases.
+        parts: All phrases, for the siblings.
+        common: The shared parts.
+        rng: The source of chance.
+
+    Returns:
+        The text of the note and its group.
+    """
+    rates = common["rates"]
+    ask, history, *facts = phrases = choose_facts(part, parts, rates, rng)
+    patient = choose_patient(phrases, rng)
     weights = common["styles"][part.setting]
     style = rng.choices(list(weights), list(weights.values()))[0]
-    style_rates = common["style_rates"][style]
+    style_rates, side, adult = common["style_rates"][style], patient.side, patient.age >= ADULT
 
     ask_text = fill(ask.text, side, rng)
-    pieces = [fill(phrase.text, side, rng) for phrase in facts]
-    so_far = " ".join([ask_text, *pieces])
-    core = len(pieces)
-    if rng.random() < rates["distractor"]:
-        chosen = rng.sample(common["distractors"], 2 if rng.random() < rates["second_distractor"] else 1)
-        chosen = [text for text in chosen if not any(word in so_far.lower() for word in stems(text))]
-        pieces += [fill(text, side, rng) for text in chosen]
-    if rng.random() < rates["negation"]:
-        able = [text for text, words in common["negations"] if not found_in(words, " ".join([so_far, *pieces]))]
-        pieces += [rng.choice(able)] if able else []
-    for name in ("prior", "allergy", "renal", "pregnancy"):
-        if rng.random() >= rates[name]:
-            continue
-        if name == "pregnancy" and (sex != "F" or not 18 <= age <= 48 or found_in(common["pregnancy_unless"], so_far)):
-            continue
-        if name == "renal" and found_in(common["renal_unless"], so_far):
-            continue
-        if name == "allergy" and found_in(["allerg", "anaphyla", "contrast", "hives", "reaction"], so_far):
-            continue
-        if name == "prior" and found_in(["prior", "outside", "last", "first", "baseline"], so_far):
-            continue
-        pool = common[{"prior": "priors", "allergy": "allergies"}.get(name, name)]
-        pieces.append(fill(rng.choice(pool), side, rng))
-    if len(pieces) > core + 1 and rng.random() < 0.3:
-        tail = pieces[core:]
-        rng.shuffle(tail)
-        pieces = [*pieces[:core], *tail]
-    if core < len(pieces) and rng.random() < 0.2:
-        pieces = [pieces[-1], *pieces[:-1]]
+    stated = [fill(phrase.text, side, rng) for phrase in facts]
+    pieces = mixed(stated, add_asides(" ".join([ask_text, *stated]), patient, common, rng), rng)
+    if named := who(patient, style, common, rng):
+        late = style not in WORDY and rng.random() < 0.08 and not named.endswith("w/")
+        pieces.insert(len(pieces) if late else 0, named)
 
-    words = {
-        "age": age,
-        "S": sex,
-        "s": sex.lower(),
-        "sex": "female" if sex == "F" else "male",
-        "Sex": "Female" if sex == "F" else "Male",
-        "noun": "woman" if sex == "F" else "man",
-        "polite": "lady" if sex == "F" else "gentleman",
-        "title": rng.choice(["Mrs. [name]", "Ms. [name]"]) if sex == "F" else "Mr. [name]",
-    }
-    who_forms = common["no_age_written" if rng.random() < rates["no_age"] else "ages_written"][style]
-    who = fill(rng.choice(who_forms), side, rng).format(**words)
-    who = re.sub(r"\b([Aa]) (?=(?:8\d|18)\b)", r"\1n ", who)
-    if who:
-        at = len(pieces) if style in ("terse", "emergency") and rng.random() < 0.08 else 0
-        at = 0 if who.endswith("w/") else at
-        pieces.insert(at, who)
-
-    forms = common["wordy"] if style in ("dictated", "letter") else common["abbreviations"]
-    chance = 0.6 if style in ("dictated", "letter") else style_rates["abbreviate"]
-    ask_text = replace_words(ask_text, forms, chance, rng)
-    pieces = [replace_words(piece, forms, chance, rng) for piece in pieces]
-    if style in ("dictated", "letter"):
+    forms, chance = (common["wordy"], 0.6) if style in WORDY else (common["abbreviations"], style_rates["abbreviate"])
+    ask_text, *pieces = [replace_words(text, forms, chance, rng) for text in [ask_text, *pieces]]
+    if style in WORDY:
         ask_text = replace_words(ask_text, common["abbreviations"], style_rates["abbreviate"], rng)
 
-    form = rng.choice(common["asks_written"][style])
-    asked = form.format(ask=ask_text, Ask=capital(ask_text))
-    remarks = [fill(rng.choice(common["remarks"][part.setting]), side, rng)] if rng.random() < rates["remark"] else []
-    closer = rng.choice(common["closers"][style])
-    debris = fill(rng.choice(common["debris"]), side, rng) if rng.random() < rates["debris"] else ""
+    asked = rng.choice(common["asks_written"][style]).format(ask=ask_text, Ask=capital(ask_text))
     moved = rng.random() < rates["ask_in_history"]
-    notes = [rng.choice(common["see_history"]) if moved else asked, *remarks]
-    if moved:
-        pieces.append(asked)
-    if style in ("dictated", "letter"):
-        notes_text = " ".join(sentence(text) for text in [*notes, closer] if text)
-        history_text = " ".join(sentence(text) for text in pieces)
-    else:
-        between = rng.choice(common["separators"][style])
-        notes_text = rng.choice([", ", ". ", "; "]).join(text for text in [*notes, closer] if text)
-        notes_text = notes_text.replace("?,", "?").replace("?.", "?").replace("?;", "?")
-        history_text = between.join(pieces).replace("w/" + between, "w/ ", 1).replace("?" + between, "? ")
-        if rng.random() < 0.3:
-            notes_text, history_text = capital(notes_text), capital(history_text)
-    notes_text = add_typos(notes_text, style_rates["typo"], common["typos"], rng)
-    history_text = add_typos(history_text, style_rates["typo"], common["typos"], rng)
-    case = rng.random()
-    if case < style_rates["lower"]:
-        notes_text, history_text = notes_text.lower(), history_text.lower()
-    elif case < style_rates["lower"] + style_rates["upper"]:
-        notes_text, history_text = notes_text.upper(), history_text.upper()
-    if debris:
+    notes = [rng.choice(common["see_history"]) if moved else asked]
+    if rng.random() < rates["remark"]:
+        notes.append(fill(rng.choice(common["remarks" if adult else "child_remarks"][part.setting]), side, rng))
+    notes.append(rng.choice(common["closers"][style]))
+    halves = joined(notes, [*pieces, asked] if moved else pieces, style, common, rng)
+    notes_text, history_text = spoilt(halves, style_rates, common["typos"], rng)
+    if rng.random() < rates["debris"]:
+        debris = fill(rng.choice([text for text in common["debris"] if adult or "Weight" not in text]), side, rng)
         history_text = f"{debris} {history_text}" if rng.random() < 0.3 else f"{history_text} {debris}"
     text = re.sub(r"\s+", " ", f"Notes: {notes_text} History: {history_text}").strip()
     return text, f"{part.protocol}/{ask.code}/{history.code}"
@@ -575,7 +350,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         argv: The arguments, those of the process where None.
     """
     parser = argparse.ArgumentParser(description="Build the training notes from parts/.")
-    parser.add_argument("--n", type=int, default=4000, help="number of notes")
+    parser.add_argument("--n", type=int, default=12000, help="number of notes")
     parser.add_argument("--seed", type=int, default=0, help="seed of the random choices")
     parser.add_argument("--out", type=Path, default=HERE / "train.jsonl", help="file to write")
     args = parser.parse_args(argv)

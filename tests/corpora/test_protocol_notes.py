@@ -8,16 +8,17 @@ import subprocess
 import sys
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 FOLDER = Path(__file__).resolve().parents[2] / "corpora" / "protocol-notes"
 TRAIN = FOLDER / "train.jsonl"
-TEST = FOLDER / "test.jsonl"
+HAND = ("calibration", "test")
 NEAR = 0.85
 
 
-def read(path: Path) -> list[dict[str, str]]:
+def read(path: Path) -> list[dict[str, Any]]:
     """Reads a file of JSON lines.
 
     Args:
@@ -34,46 +35,25 @@ def normalise(text: str) -> str:
     return " ".join(text.lower().split())
 
 
+def protocol_ids() -> set[str]:
+    """Returns the ids of the protocol pages."""
+    return {path.stem for path in (FOLDER.parent / "protocols").glob("*.md")} - {"README"}
+
+
 def label_ids() -> set[str]:
     """Returns the protocol ids: the names of the parts files."""
     return {path.stem for path in (FOLDER / "parts").glob("*.yaml")} - {"common"}
 
 
-def trigrams(text: str) -> Counter[str]:
-    """Returns how often each run of three letters occurs in the text."""
-    return Counter(text[at : at + 3] for at in range(len(text) - 2))
-
-
-def distance(first: str, second: str) -> int:
-    """Returns the number of single letter edits between two texts (Levenshtein)."""
-    row = list(range(len(second) + 1))
-    for at, letter in enumerate(first, start=1):
-        before, row[0] = row[0], at
-        for place, other in enumerate(second, start=1):
-            before, row[place] = row[place], min(row[place] + 1, row[place - 1] + 1, before + (letter != other))
-    return row[-1]
-
-
-def is_near(first: str, second: str, own: Counter[str], theirs: Counter[str]) -> bool:
-    """Says whether the normalised edit similarity of two texts reaches ``NEAR``.
-
-    One edit changes at most three trigrams, so texts with too few in common need no exact comparison.
-
-    Args:
-        first: A text.
-        second: Another text.
-        own: The trigrams of the first.
-        theirs: The trigrams of the second.
-
-    Returns:
-        Whether they are near.
-    """
-    longest = max(len(first), len(second))
-    allowed = int((1 - NEAR) * longest + 1e-9)
-    if abs(len(first) - len(second)) > allowed:
-        return False
-    shared = sum(min(count, theirs[gram]) for gram, count in own.items() if gram in theirs)
-    return shared >= longest - 2 - 3 * allowed and distance(first, second) <= allowed
+def nearest(texts: list[str], others: list[str]) -> list[tuple[float, int]]:
+    """Returns for each text its highest normalised edit similarity (Levenshtein) to others, 0 below NEAR, and where."""
+    process = pytest.importorskip("rapidfuzz.process")
+    similarity = pytest.importorskip("rapidfuzz.distance").Levenshtein.normalized_similarity
+    found = []
+    for text in texts:
+        best = process.extractOne(text, others, scorer=similarity, score_cutoff=NEAR)
+        found.append((best[1], best[2]) if best else (0.0, -1))
+    return found
 
 
 def test_near_notes_are_found() -> None:
@@ -81,9 +61,8 @@ def test_near_notes_are_found() -> None:
     first = "notes: kidney stone? history: 45m with left flank pain"
     typed = first.replace("flank", "falnk")
     other = "notes: meniscal tear? history: 23f twisted right knee"
-    assert distance("kitten", "sitting") == 3
-    assert is_near(first, typed, trigrams(first), trigrams(typed))
-    assert not is_near(first, other, trigrams(first), trigrams(other))
+    assert nearest([typed, other], [other.upper(), first])[0][1] == 1
+    assert nearest([other], [first]) == [(0.0, -1)]
 
 
 def make(out: Path, *options: str) -> bytes:
@@ -117,13 +96,13 @@ def test_seed_and_number_are_used(tmp_path: Path) -> None:
 
 
 def test_training_notes() -> None:
-    """Labels, numbers, form and uniqueness of the training notes."""
+    """Labels, numbers, skew, form and uniqueness of the training notes."""
     rows = read(TRAIN)
     counts = Counter(row["label"] for row in rows)
-    assert set(counts) == label_ids()
-    assert len(counts) == 30
-    assert len(rows) >= 1500
+    assert set(counts) == label_ids() == protocol_ids()
+    assert len(rows) >= 12_000
     assert min(counts.values()) >= 40
+    assert max(counts.values()) >= 8 * min(counts.values())
     assert len({normalise(row["text"]) for row in rows}) == len(rows)
     assert len({row["id"] for row in rows}) == len(rows)
     for row in rows:
@@ -134,20 +113,59 @@ def test_training_notes() -> None:
         assert not re.search(r"<[^<>]*>|[{}]|~\w|(?<=\s)@(?:[FM]\b|\d)", row["text"]), row["text"]
 
 
-def test_test_notes_stay_apart() -> None:
-    """The test notes have known labels and none is nearly a training note."""
-    if not TEST.exists():
-        pytest.skip("no test notes")
-    rows = read(TEST)
-    assert len(rows) >= 150
-    assert {row["label"] for row in rows} <= label_ids()
-    train = [(row["id"], normalise(row["text"])) for row in read(TRAIN)]
-    grams = [trigrams(text) for _, text in train]
-    near = []
-    for place, row in enumerate(rows):
-        text = normalise(row["text"])
-        own = trigrams(text)
-        for (train_id, other), theirs in zip(train, grams, strict=True):
-            if is_near(text, other, own, theirs):
-                near.append((row.get("id", place), train_id))
-    assert not near, f"test notes too near to training notes: {near}"
+def test_children_get_no_adult_phrases() -> None:
+    """No made note says of a child what only fits an adult."""
+    child = re.compile(
+        r"\b(?:[1-9]|1[0-7])[ -]?(?:yo?|y\.o\.|year)[ /-]?(?:old |o )?(?:[fm]\b|girl|boy)", re.IGNORECASE
+    )
+    adult = re.compile(r"lives alone|mrs?\. \[name\]|statin|pacemaker|gentleman|\blady\b|sertraline", re.IGNORECASE)
+    children = [row["text"] for row in read(TRAIN) if child.search(row["text"])]
+    assert len(children) >= 300
+    assert [text for text in children if adult.search(text)] == []
+    assert not any(re.search(r"\b0[ -]?(?:yo|year)", row["text"]) for row in read(TRAIN))
+
+
+def hand_written() -> list[dict[str, Any]]:
+    """Returns the rows of both hand-written splits."""
+    return [row for split in HAND for row in read(FOLDER / f"{split}.jsonl")]
+
+
+def test_hand_written_notes() -> None:
+    """Form, numbers, labels and voices of the hand-written notes."""
+    rows = hand_written()
+    assert len(rows) >= 800
+    assert [row["id"] for row in rows] == list(dict.fromkeys(row["id"] for row in rows))
+    assert len({normalise(row["text"]) for row in rows}) == len(rows)
+    for row in rows:
+        assert list(row) == ["id", "text", "label", "also", "voice", "author"]
+        assert row["text"].startswith("Notes: "), row["id"]
+        assert " History: " in row["text"], row["id"]
+        assert {row["label"], *row["also"]} <= protocol_ids(), row["id"]
+        assert row["label"] not in row["also"], row["id"]
+        assert row["author"].startswith(row["voice"]), row["id"]
+    assert {row["voice"] for row in rows} == {"attending", "clinic", "emergency", "resident"}
+    ambiguous = sum(bool(row["also"]) for row in rows) / len(rows)
+    assert 0.04 <= ambiguous <= 0.10
+
+
+@pytest.mark.parametrize("split", HAND)
+def test_each_split_is_large_and_varied(split: str) -> None:
+    """Each split has at least 400 notes over at least 60 protocols, in all voices."""
+    rows = read(FOLDER / f"{split}.jsonl")
+    assert len(rows) >= 400
+    assert len({row["label"] for row in rows}) >= 60
+    assert min(Counter(row["voice"] for row in rows).values()) >= 80
+
+
+def test_no_author_is_on_both_sides() -> None:
+    """The splits share no author, and so no note."""
+    calibration, test = ({row["author"] for row in read(FOLDER / f"{split}.jsonl")} for split in HAND)
+    assert not calibration & test
+
+
+def test_hand_written_notes_stay_apart_from_training() -> None:
+    """No hand-written note is nearly a training note, and no test note nearly a calibration note."""
+    train = [normalise(row["text"]) for row in read(TRAIN)]
+    calibration, test = ([normalise(row["text"]) for row in read(FOLDER / f"{split}.jsonl")] for split in HAND)
+    assert [pair for pair in nearest([*calibration, *test], train) if pair[0]] == []
+    assert [pair for pair in nearest(test, calibration) if pair[0]] == []

@@ -49,7 +49,7 @@ def test_csv_column_that_was_asked_for_must_be_there(tmp_path: Path) -> None:
 
 def test_protocols() -> None:
     labels = LabelSet.from_protocols(read_markdown(corpus_folder("protocols")))
-    assert len(labels) == 30
+    assert len(labels) == 104
     urography = labels["ct-urography"]
     assert urography.name == "CT urography"
     assert urography.definition.startswith("Multiphase CT of the kidneys")
