@@ -1,4 +1,4 @@
-"""A folder of Markdown guidelines, indexed and asked; every sentence of the answer names its source.
+"""A folder of guidelines (Markdown, text, HTML, Word, PDF), indexed and asked; every sentence of the answer names its source.
 
 python examples/ask_my_guidelines.py [FOLDER] [--question "..."]
 
@@ -22,11 +22,14 @@ QUESTIONS = [
 def main() -> None:
     """Index the folder and answer."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", nargs="?", type=Path, help="folder of *.md files")
+    parser.add_argument("folder", nargs="?", type=Path, help="folder of guidelines")
     parser.add_argument("--question", action="append", help="may be given several times")
     args = parser.parse_args()
+    corpus = rr.read_folder(args.folder or corpus_folder("protocols"))
+    for failure in corpus.failures:
+        print(f"Not read: {failure.error}")
     with tempfile.TemporaryDirectory() as folder, rr.HybridIndex.create(Path(folder) / "index") as index:
-        report = index.add(rr.read_markdown(args.folder or corpus_folder("protocols")))
+        report = index.add(corpus.documents)
         print(f"{report['added']} guidelines, {len(index)} passages\n")
         for answer in rr.QAPipeline(index).batch(args.question or QUESTIONS):
             print(answer, end="\n\n")

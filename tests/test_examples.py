@@ -25,7 +25,7 @@ def run(name: str, folder: Path, *arguments: str) -> str:
 
 def test_ask_my_guidelines(tmp_path: Path) -> None:
     said = run("ask_my_guidelines", tmp_path)
-    assert said.startswith("30 guidelines, ")
+    assert said.startswith("104 guidelines, ")
     assert "[1] CT for urinary stone" in said
     assert said.count("Q: ") == 3
 

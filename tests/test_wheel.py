@@ -16,15 +16,23 @@ pytest.importorskip("hatchling")
 pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).resolve().parents[1]
-COUNTS = {"protocols": 30, "evidence": 76, "notes": 4000, "test_notes": 180, "questions": 95}
+COUNTS = {
+    "protocols": 104,
+    "evidence": 322,
+    "notes": [12000, 438, 430],
+    "reports": 170,
+    "questions": 280,
+}
 LOAD = """
 import json, pathlib, radrag
 from radrag.corpora import SHIPPED, corpus_folder, load_card, load_evidence, load_notes, load_protocols, load_questions
+from radrag.corpora import load_reports
 for name in SHIPPED:
     load_card(corpus_folder(name))
 counts = {
-    "protocols": len(load_protocols()), "evidence": len(load_evidence()), "notes": len(load_notes()),
-    "test_notes": len(load_notes("test")), "questions": len(load_questions()),
+    "protocols": len(load_protocols()), "evidence": len(load_evidence()),
+    "notes": [len(load_notes(split)) for split in ("train", "calibration", "test")],
+    "reports": len(load_reports()), "questions": len(load_questions()),
 }
 print(json.dumps({"counts": counts, "at": str(pathlib.Path(radrag.__file__).parent),
                   "corpora": str(corpus_folder("protocols"))}))

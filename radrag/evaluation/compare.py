@@ -185,9 +185,9 @@ def _notes(
     true = np.asarray([item.label for item in items])
     right = [np.asarray([label == item.label for label, item in zip(side, items, strict=True)]) for side in sides]
     rows = [_row("accuracy", list(zip(*(side.astype(float) for side in right), strict=True)), seed)]
-    labels = sorted(set(true.tolist()))
 
-    def macro(gold: Any, predicted: Any) -> float:
+    def macro(gold: Any, predicted: Any) -> float:  # of the labels that occur; one that a resample lacks has none
+        labels = sorted(set(gold.tolist()))
         return float(f1(gold.tolist(), predicted.tolist(), labels=labels, average="macro", zero_division=0.0))
 
     first, second = (np.asarray(side) for side in sides)

@@ -27,5 +27,5 @@ class Preset:
 
 
 PRESETS = MappingProxyType(
-    {"small-llama": Preset(vocab_size=2048, base=SmallLlamaConfig(), minutes=7, qlora=QLoraConfig())}
+    {"small-llama": Preset(vocab_size=2048, base=SmallLlamaConfig(), minutes=12, qlora=QLoraConfig())}
 )

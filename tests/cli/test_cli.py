@@ -89,7 +89,7 @@ def test_label_fit_and_predict_from_csv(tmp_path: Path) -> None:
 def test_evaluate_run_and_diff(tmp_path: Path) -> None:
     run("index", "build", tmp_path / "index", "shipped", "--json")
     made = json.loads(run("evaluate", "run", tmp_path / "index", "questions", "--out", tmp_path / "a.json", "--json"))
-    assert made["items"] == 95
+    assert made["items"] == 280
     better = json.loads((tmp_path / "a.json").read_text(encoding="utf-8"))
     better["rows"][0]["system"]["value"] += 0.25
     (tmp_path / "b.json").write_text(json.dumps(better), encoding="utf-8")
@@ -101,7 +101,7 @@ def test_evaluate_run_and_diff(tmp_path: Path) -> None:
 
 def test_corpora_verbs() -> None:
     assert {card["name"] for card in json.loads(run("corpora", "list", "--json"))} >= {"protocols", "evidence"}
-    assert json.loads(run("corpora", "info", "evidence", "--json"))["records"] == 76
+    assert json.loads(run("corpora", "info", "evidence", "--json"))["records"] == 322
     assert "protocol-notes: as its card says" in run("corpora", "verify")
 
 
