@@ -33,6 +33,7 @@ NOTES = (
     "Notes: worsening hearing loss on the right with tinnitus, exclude vestibular schwannoma  History: no trauma",
     "Notes: cirrhosis, new 2 cm nodule on surveillance ultrasound, characterise please  History: HBV, AFP 60",
 )
+LLAMA_NOTES = 150
 
 
 def register(app: typer.Typer) -> None:
@@ -41,7 +42,7 @@ def register(app: typer.Typer) -> None:
 
 
 def demo(as_json: Json = False) -> None:
-    """Build an index over the shipped corpora, answer, abstain, label, and compare RAG with no RAG (about a minute)."""
+    """Index the shipped corpora, answer, abstain, label, and compare RAG with no RAG (some two minutes)."""
     started = time.perf_counter()
     with tempfile.TemporaryDirectory(prefix="radrag-demo-") as folder:
         made = _run(Path(folder), quiet=as_json)
@@ -84,7 +85,7 @@ def _run(folder: Path, *, quiet: bool) -> dict[str, Any]:
         say(f"\nThe small Llama was left out: {', '.join(missing)} not installed. pip install 'radrag[llama]'")
     else:
         with _step("Labelling with the small Llama (NF4 base + QLoRA adapter)", quiet):
-            tables |= _llama(index, labels, notes, tests)
+            tables |= _llama(index, labels, notes, apart, tests)
     if not quiet:
         _print(tables)
     index.close()
@@ -96,24 +97,28 @@ def _run(folder: Path, *, quiet: bool) -> dict[str, Any]:
 
 
 def _llama(
-    index: HybridIndex, labels: Any, notes: list[LabelledNote], tests: list[LabelledNote]
+    index: HybridIndex,
+    labels: Any,
+    notes: list[LabelledNote],
+    apart: list[LabelledNote],
+    tests: list[LabelledNote],
 ) -> dict[str, Comparison]:
-    """Compare on notes the adapter was not tuned on: the pool is fitted on those held out of its training."""
+    """Compare on some test notes, because it is slow; it is weighed on notes that it was not tuned on."""
+    import random
+
     import torch
 
     import radrag as rr
-    from radrag.training.data import grouped_split
 
     torch.set_num_threads(1)  # a model this small only waits for a second thread
-    _, held = grouped_split(notes, 0.1, 0)
+    some = random.Random(0).sample(tests, LLAMA_NOTES)
     llama = rr.LlamaGenerator(
         "small-llama", "small-llama-protocols", quantize="nf4", local_files_only=True, batch_size=64
     )
-    pooled = rr.LabelPipeline(index, llama, labels=labels, tuned=True).fit(held)
+    pooled = rr.LabelPipeline(index, llama, labels=labels, tuned=True).fit(notes, apart)
     alone = rr.LabelPipeline(index, llama, labels=labels, tuned=True).without_retrieval()
-    return {
-        "small Llama with retrieval against alone, hand-written notes": rr.compare(pooled, alone, tests),
-    }
+    name = f"small Llama with retrieval and a text model against alone, {len(some)} of the test notes"
+    return {name: rr.compare(pooled, alone, some)}
 
 
 def _print(tables: dict[str, Comparison]) -> None:

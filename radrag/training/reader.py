@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import expit
 
 from radrag.corpora.rows import json_rows
 from radrag.grounding import evidence_features
@@ -103,14 +104,14 @@ def fit_confidence(
 
     Three sources count equally. Each PubMedQA question is searched twice: with its own abstract in the index, and with
     it left out. The shipped questions are searched in the shipped corpora; those without an answer are near misses,
-    which words alone hardly tell from the rest. PubMedQA's questions in the shipped corpora are out of scope: the
-    threshold lets no more than ``risk`` of them through, whatever it costs in answers.
+    which share more words with the documents than the others do, so they are judged but not fitted. PubMedQA's
+    questions in the shipped corpora are out of scope: the threshold lets no more than ``risk`` of them through,
+    whatever it costs in answers. No weight is negative: more evidence never lowers the score.
 
     Returns:
         The facts stored beside the weights, with the 5-fold AUROC of each source.
     """
-    from sklearn.linear_model import LogisticRegression
-    from sklearn.model_selection import StratifiedGroupKFold, cross_val_predict
+    from sklearn.model_selection import StratifiedGroupKFold
 
     encoder = StaticEncoder()
     with tempfile.TemporaryDirectory() as folder, _index(records, Path(folder) / "index") as index:
@@ -131,17 +132,16 @@ def fit_confidence(
     shipped = np.char.startswith(groups, "shipped")
     outside = np.char.startswith(groups, "outside")
     pubmedqa = ~(shipped | outside)
-    share = np.zeros(len(true))
-    for source in (shipped, outside, pubmedqa):
-        share[source] = len(true) / (3 * source.sum())
-    model = LogisticRegression(C=1.0, max_iter=2000)
-    folds = StratifiedGroupKFold(5, shuffle=True, random_state=seed)
-    chances = cross_val_predict(
-        model, table, true, groups=groups, cv=folds, method="predict_proba", params={"sample_weight": share}
-    )[:, 1]
     answerable = shipped & (true == 1)
+    share = np.zeros(len(true))
+    for source in (answerable, outside, pubmedqa):
+        share[source] = len(true) / (3 * source.sum())
+    chances = np.zeros(len(true))
+    for known, held in StratifiedGroupKFold(5, shuffle=True, random_state=seed).split(table, true, groups):
+        weights, bias = _fit_monotone(table[known], true[known], share[known])
+        chances[held] = expit(table[held] @ weights + bias)
     threshold = float(np.quantile(chances[outside], 1 - risk))
-    model.fit(table, true, sample_weight=share)
+    weights, bias = _fit_monotone(table, true, share)
     facts = {
         "data": f"{_SOURCE}, each searched with and without its own abstract, and in the "
         "shipped corpora; shipped questions",
@@ -156,9 +156,29 @@ def fit_confidence(
         "unanswerable_shipped_stopped": round(float((chances[shipped & (true == 0)] < threshold).mean()), 4),
         "command": "radrag train confidence",
     }
-    weights, bias = _rounded(model.coef_[0]), round(float(model.intercept_[0]), 5)
-    _write(Path(out), {"weights": weights, "bias": bias, "threshold": round(threshold, 4), "facts": facts})
+    stored = {"weights": _rounded(weights), "bias": round(bias, 5), "threshold": round(threshold, 4), "facts": facts}
+    _write(Path(out), stored)
     return facts
+
+
+def _fit_monotone(
+    table: NDArray[np.float64], true: NDArray[np.int64], share: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], float]:
+    """Return weights of at least 0 and the bias of a logistic model with a Gaussian prior of unit variance."""
+    from scipy.optimize import minimize
+
+    sign = 2.0 * true - 1
+
+    def loss(values: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
+        weights, margin = values[:-1], sign * (table @ values[:-1] + values[-1])
+        slope = -sign * share * expit(-margin)
+        total = float(share @ np.logaddexp(0, -margin) + weights @ weights / 2)
+        return total, np.append(table.T @ slope + weights, slope.sum())
+
+    count = table.shape[1]
+    bounds = [(0.0, None)] * count + [(None, None)]
+    found = minimize(loss, np.zeros(count + 1), jac=True, method="L-BFGS-B", bounds=bounds)
+    return found.x[:-1], float(found.x[-1])
 
 
 def _with_and_without(record: dict[str, Any], index: HybridIndex, encoder: StaticEncoder) -> list[Any]:

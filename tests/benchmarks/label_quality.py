@@ -71,8 +71,9 @@ def _systems(
     made["zero-shot, RAG"], made["zero-shot, no RAG"] = _both(pipeline, texts)
     if find_spec("torch") is not None:
         llama = rr.LlamaGenerator("small-llama", "small-llama-protocols", quantize="nf4", local_files_only=True)
-        alone = rr.LabelPipeline(index, llama, labels=labels, tuned=True).without_retrieval()
-        made["small Llama alone, by likelihood"] = alone.batch(texts)
+        tuned = rr.LabelPipeline(index, llama, labels=labels, tuned=True)
+        made["small Llama alone, by likelihood"] = tuned.without_retrieval().batch(texts)
+        made["fitted, with the small Llama, RAG"] = tuned.fit(train, apart).batch(texts)
     fitted = _both(rr.LabelPipeline(index, labels=labels).fit(train, apart), texts)
     made["fitted, calibrated on the made notes, RAG"] = rr.LabelPipeline(index, labels=labels).fit(train).batch(texts)
     return {"fitted, RAG": fitted[0], "fitted, no RAG": fitted[1], **made}

@@ -133,20 +133,33 @@ class AxisEncoder:
 def test_evidence_features_by_hand() -> None:
     # Terms of the question: stone (weight 3), pregnanc-y (1), penguin (1).
     found = evidence_features("Stones in pregnancy of penguins?", [HITS[0], HITS[1]], rarity, AxisEncoder())
-    assert found == pytest.approx((4 / 5, 4 / 5, 3 / 5, 1.0, 1.0))
+    assert found == pytest.approx((4 / 5, 4 / 5, 3 / 5, 1.0, 1.0, 0.0, 0.0))
     only_us = evidence_features("Stones in pregnancy of penguins?", [HITS[1]], rarity, AxisEncoder())
-    assert only_us == pytest.approx((4 / 5, 4 / 5, 3 / 5, 0.0, 0.0))
+    assert only_us == pytest.approx((4 / 5, 4 / 5, 3 / 5, 0.0, 0.0, 0.0, 0.0))
 
 
 @pytest.mark.parametrize("question", ["Does CT find stones?", "Is it?", "penguins", "Ultrasound stones"])
 @pytest.mark.parametrize("count", [0, 1, 3, 9])
 def test_evidence_features_are_bounded(question: str, count: int) -> None:
     row = evidence_features(question, (HITS * 3)[:count], rarity, StaticEncoder())
-    assert len(row) == 5
+    assert len(row) == 7
     assert all(0 <= value <= 1 + 1e-6 for value in row[:3])
     assert all(-1 - 1e-6 <= value <= 1 + 1e-6 for value in row[3:])
     if count == 0 or question == "Is it?":
-        assert row == (0.0,) * 5
+        assert row == (0.0,) * 7
+
+
+def test_agreement_and_lead_by_hand() -> None:
+    def features(*scores: tuple[int, float | None, float | None]) -> tuple[float, ...]:
+        hits = [replace(HITS[place], lexical=lexical, dense=dense) for place, lexical, dense in scores]
+        return evidence_features("stones", hits, rarity, AxisEncoder())[5:]
+
+    assert features((0, 8.0, 0.9), (1, 6.0, 0.5)) == pytest.approx((1.0, 2 / 8))
+    assert features((0, 8.0, 0.5), (1, 6.0, 0.9)) == pytest.approx((0.0, 2 / 8))
+    assert features((0, 8.0, None), (0, 6.0, 0.9)) == pytest.approx((1.0, 2 / 8))
+    six = [(0, score, 0.1) for score in (10.0, 9.0, 8.0, 7.0, 6.0, 1.0)]
+    assert features(*six)[1] == pytest.approx(4 / 10)
+    assert features((0, None, 0.9)) == (0.0, 0.0)
 
 
 def test_only_the_best_five_hits_count() -> None:
@@ -164,12 +177,12 @@ def test_confidence_is_logistic() -> None:
         model((1.0,))
 
 
-GOOD = {"weights": [1, 1, 1, 1, 1], "bias": -2.0, "threshold": 0.3, "facts": {"n": 4}}
+GOOD = {"weights": [1, 1, 1, 1, 1, 1, 1], "bias": -2.0, "threshold": 0.3, "facts": {"n": 4}}
 
 
 def test_confidence_loads_what_was_stored(tmp_path: Path) -> None:
     (tmp_path / "c.json").write_text(json.dumps(GOOD))
-    assert Confidence.load(tmp_path / "c.json") == Confidence((1, 1, 1, 1, 1), -2.0, 0.3, {"n": 4})
+    assert Confidence.load(tmp_path / "c.json") == Confidence((1, 1, 1, 1, 1, 1, 1), -2.0, 0.3, {"n": 4})
 
 
 @pytest.mark.parametrize(
@@ -186,4 +199,5 @@ def test_unusable_confidence_file_says_how_to_make_it(tmp_path: Path, text: str)
 def test_shipped_confidence_loads() -> None:
     model = Confidence.load()
     assert 0 < model.threshold < 1
-    assert 0 <= model((0.0,) * 5) < model((1.0,) * 5) <= 1
+    assert min(model.weights) >= 0
+    assert 0 <= model((0.0,) * 7) < model((1.0,) * 7) <= 1
