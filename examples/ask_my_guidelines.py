@@ -1,4 +1,4 @@
-"""A folder of guidelines (Markdown, text, HTML, Word, PDF), indexed and asked; every sentence of the answer names its source.
+"""Ask a folder of guidelines (Markdown, text, HTML, Word, PDF); every sentence of the answer names its source.
 
 python examples/ask_my_guidelines.py [FOLDER] [--question "..."]
 

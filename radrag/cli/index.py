@@ -49,9 +49,10 @@ def build(
 
     _check(sources)
     failures: list[FileFailure] = []
+    ignored: list[Path] = []
     with HybridIndex.create(index, encoder=encoder, lexical=lexical, chunking=Chunking(max_words, overlap)) as made:
-        report = made.add(read(sources, failures), progress=not as_json)
-    _finish(report, failures, as_json)
+        report = made.add(read(sources, failures, ignored), progress=not as_json)
+    _finish(report, failures, ignored, as_json)
 
 
 @commands.command()
@@ -66,9 +67,10 @@ def add(
 
     _check(sources)
     failures: list[FileFailure] = []
+    ignored: list[Path] = []
     with HybridIndex.open(index) as opened:
-        report = opened.add(read(sources, failures), skip_existing=skip_existing, progress=not as_json)
-    _finish(report, failures, as_json)
+        report = opened.add(read(sources, failures, ignored), skip_existing=skip_existing, progress=not as_json)
+    _finish(report, failures, ignored, as_json)
 
 
 @commands.command()
@@ -118,8 +120,11 @@ def verify(index: Folder, as_json: Json = False) -> None:
         raise typer.Exit(1)
 
 
-def read(sources: list[str], failures: list[FileFailure]) -> Iterator[Document]:
-    """Yield the documents of files and folders, each read by the kind its name says; failures of a folder are kept."""
+def read(sources: list[str], failures: list[FileFailure], ignored: list[Path]) -> Iterator[Document]:
+    """Yield the documents of files and folders, each read by the kind its name says.
+
+    Files of a folder that fail, and those of no kind that can be read, are added to the lists.
+    """
     from radrag.corpora import READERS, load_evidence, load_protocols, read_files
     from radrag.corpora.folders import folder_files, suffix
     from radrag.types import Document
@@ -129,7 +134,9 @@ def read(sources: list[str], failures: list[FileFailure]) -> Iterator[Document]:
             yield from load_protocols()
             yield from load_evidence()
         elif Path(source).is_dir():
-            yield from read_files(folder_files(Path(source))[0], failures, Path(source))
+            files, others = folder_files(Path(source))
+            ignored += others
+            yield from read_files(files, failures, Path(source))
         else:
             found = READERS[suffix(Path(source))](Path(source))
             yield from [found] if isinstance(found, Document) else found
@@ -153,11 +160,12 @@ def _check(sources: list[str]) -> None:
             fail(f"{path} is of no kind that can be read; expected one of {kinds}")
 
 
-def _finish(report: dict[str, int], failures: list[FileFailure], as_json: bool) -> None:
-    """Print what was added, then each file that failed; end with exit code 1 if one did."""
+def _finish(report: dict[str, int], failures: list[FileFailure], ignored: list[Path], as_json: bool) -> None:
+    """Print what was added, then each file that failed or was left out; end with exit code 1 if one failed."""
     listed = [asdict(failure) for failure in failures]
     lines = [_summary(report), *(f"Failed after {f.documents} documents: {f.error}" for f in failures)]
-    show({**report, "failures": listed} if failures else report, "\n".join(lines), as_json)
+    lines += [f"Left out, of no kind that can be read: {path}" for path in ignored]
+    show({**report, "failures": listed, "ignored": list(map(str, ignored))}, "\n".join(lines), as_json)
     if failures:
         raise typer.Exit(1)
 

@@ -5,11 +5,9 @@ Readers are generators: they hold one record at a time, and raise a CorpusError 
 
 from radrag.corpora.cards import DataCard, load_card, verify, write_card
 from radrag.corpora.chunking import Chunking, chunk, split_sentences
-from radrag.corpora.docx import read_docx
 from radrag.corpora.folders import READERS, FileFailure, FolderCorpus, read_files, read_folder
+from radrag.corpora.formatted import read_docx, read_html, read_pdf
 from radrag.corpora.guidelines import read_markdown, read_text
-from radrag.corpora.html import read_html
-from radrag.corpora.pdf import read_pdf
 from radrag.corpora.pubmed import read_deletions, read_pubmed
 from radrag.corpora.records import Fields, read_csv, read_jsonl, read_labelled_notes, read_questions
 from radrag.corpora.reports import read_finding_sets, read_reports

@@ -32,14 +32,21 @@ def open_bytes(path: Path) -> IO[bytes] | gzip.GzipFile:
     return gzip.open(path, "rb")
 
 
+def _damaged(error: Exception, path: Path, record: object = None) -> CorpusError:
+    return CorpusError(f"the gzip data is cut off or damaged ({error}); fetch the file again", file=path, record=record)
+
+
 def file_bytes(path: Path) -> bytes:
     """Return a whole file as it is.
 
     Raises:
-        CorpusError: If there is no such file, or it is empty.
+        CorpusError: If there is no such file, it is empty, or its gzip data is damaged.
     """
     with open_bytes(path) as file:
-        data = file.read()
+        try:
+            data = file.read()
+        except GZIP_ERRORS as error:
+            raise _damaged(error, path) from error
     if not data:
         raise CorpusError("the file is empty", file=path)
     return data
@@ -67,9 +74,7 @@ def lines(path: Path) -> Iterator[tuple[int, str]]:
                 text = decoded(data, path, number)
                 yield number, text.removeprefix("\ufeff") if number == 1 else text
         except GZIP_ERRORS as error:
-            raise CorpusError(
-                f"the gzip data is cut off or damaged ({error}); fetch the file again", file=path, record=number + 1
-            ) from error
+            raise _damaged(error, path, number + 1) from error
 
 
 def whole_text(path: Path) -> str:

@@ -6,10 +6,8 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from radrag.corpora.docx import read_docx
+from radrag.corpora.formatted import read_docx, read_html, read_pdf
 from radrag.corpora.guidelines import read_markdown, read_text
-from radrag.corpora.html import read_html
-from radrag.corpora.pdf import read_pdf
 from radrag.corpora.pubmed import read_pubmed
 from radrag.corpora.records import read_csv, read_jsonl
 from radrag.errors import CorpusError, MissingExtraError
@@ -87,7 +85,7 @@ def _placed(name: str, path: Path, root: Path) -> str:
 
 
 def read_files(files: Iterable[Path], failures: list[FileFailure], root: Path | None = None) -> Iterator[Document]:
-    """Yield the documents of many files; what fails is added to ``failures`` and the rest goes on.
+    """Yield the documents of many files; a file that fails, for whatever reason, is listed and the rest goes on.
 
     Args:
         files: The files, each of a kind in ``READERS``.
@@ -123,13 +121,16 @@ def read_files(files: Iterable[Path], failures: list[FileFailure], root: Path | 
                 count += 1
         except (CorpusError, MissingExtraError, OSError) as error:
             failures.append(FileFailure(path, str(error), count))
+        except Exception as error:  # a fault of a reader must not cost the other files; it is listed like any other
+            reason = f"file {path}: cannot be read ({type(error).__name__}: {error}); save it again or take it out"
+            failures.append(FileFailure(path, reason, count))
 
 
 def read_folder(path: str | Path, progress: bool = False) -> FolderCorpus:
     """Read a folder of mixed files, and the folders in it, as one corpus.
 
     Markdown, text, HTML, Word and PDF files are guidelines, one document each; ``.jsonl``, ``.csv`` and PubMed ``.xml``
-    (also ``.gz``) hold many records. A file that cannot be read does not stop the others.
+    (also ``.gz``) hold many records. A file that cannot be read, for whatever reason, does not stop the others.
 
     Args:
         path: The folder.

@@ -54,6 +54,18 @@ def test_index_verbs(index: Path, tmp_path: Path) -> None:
     assert run("index", "verify", index) == "Nothing wrong.\n"
 
 
+def test_a_mixed_folder_lists_what_failed_and_what_was_left_out(tmp_path: Path) -> None:
+    folder = tmp_path / "guidelines"
+    folder.mkdir()
+    (folder / "tea.md").write_text("# Tea\n\nGreen tea is brewed at eighty degrees.\n", encoding="utf-8")
+    (folder / "bad.jsonl").write_text("{", encoding="utf-8")
+    (folder / "sheet.xlsx").write_text("x", encoding="utf-8")
+    made = json.loads(run("index", "build", tmp_path / "index", folder, "--json", code=1))
+    assert made["added"] == 1
+    assert [Path(one["path"]).name for one in made["failures"]] == ["bad.jsonl"]
+    assert [Path(one).name for one in made["ignored"]] == ["sheet.xlsx"]
+
+
 def test_verify_ends_with_1_when_a_byte_changed(index: Path) -> None:
     (vectors,) = (index / "segments").rglob("vectors.npy")
     data = bytearray(vectors.read_bytes())
@@ -81,6 +93,10 @@ def test_label_fit_and_predict_from_csv(tmp_path: Path) -> None:
     (one,) = json.loads(run("label", "predict", tmp_path / "index", "Notes: ?renal colic", "--model", model, "--json"))
     assert one["label"] == "ct-stone"
     assert one["citations"][0]["document_id"] == "ct-stone"
+    columns = ("--text", "note", "--label", "protocol")
+    apart = ("--calibration", "shipped", "--json")
+    fitted = json.loads(run("label", "fit", tmp_path / "index", notes, "--model", tmp_path / "apart", *columns, *apart))
+    assert (fitted["examples"], fitted["calibrated_on"]) == (300, len(load_notes("calibration")))
     out = tmp_path / "out.jsonl"
     run("label", "predict", tmp_path / "index", notes, "--model", model, "--text", "note", "--out", out)
     assert len(out.read_text(encoding="utf-8").splitlines()) == 300
