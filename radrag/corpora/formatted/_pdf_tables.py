@@ -17,7 +17,7 @@ _WIDEST = 0.35  # of the page's width: the widest cell of a table without rules
 _PROSE = 25  # characters: longer pieces side by side are columns of text
 _FRAME = 45.0  # points: three lines
 _SNAP = 2.0  # points by which edges that are meant to meet may differ
-# Of a rule along or down a page: the side of a box that it starts at, its start, end and place, the sides it may lie on.
+# Of a rule along or down a page: the side of a box that it starts at, its start, end and place, the sides to lie on.
 _ALONG = 0, "x0", "x1", "top", 1, 3
 _DOWN = 1, "top", "bottom", "x0", 0, 2
 _BEYOND = 5.0  # points that a rule goes on beyond a table's last crossing where that side is open
