@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from phrases import Part, Phrase, fits, found_in, load_parts, stems
+from phrases import Part, Phrase, ask_weight, choose_history, fits, found_in, load_parts, stems
 from wording import ADULT, add_typos, capital, fill, replace_words, sentence, who_words
 
 HERE = Path(__file__).resolve().parent
@@ -52,50 +52,6 @@ def allocate(parts: dict[str, Part], n: int) -> dict[str, int]:
             counts[name] -= 1
         place += 1
     return counts
-
-
-def choose_history(ask: Phrase, histories: Sequence[Phrase], rng: random.Random) -> Phrase | None:
-    """Chooses a history for an ask, preferring those that share words with it.
-
-    Args:
-        ask: The ask.
-        histories: The histories of the protocol.
-        rng: The source of chance.
-
-    Returns:
-        A history that fits, or None where there is none.
-    """
-    able = [
-        history
-        for history in histories
-        if fits(ask, history)
-        and (ask.deciding or history.deciding)
-        and (not ask.tags or not set(ask.tags).isdisjoint(history.tags))
-    ]
-    if not able:
-        return None
-    words = stems(ask.text)
-    weights = [
-        (1.0 if history.deciding else 0.6) + 3.0 * sum(word in words for word in stems(history.text))
-        for history in able
-    ]
-    return rng.choices(able, weights)[0]
-
-
-def ask_weight(ask: Phrase, part: Part) -> float:
-    """Says how often an ask is used; one that few histories support is used less.
-
-    Args:
-        ask: The ask.
-        part: The phrases of its protocol.
-
-    Returns:
-        The weight.
-    """
-    if not ask.tags:
-        return 1.0
-    able = sum(not set(ask.tags).isdisjoint(history.tags) for history in part.histories)
-    return min(1.0, 0.2 + able / 6)
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,8 @@
-"""The phrases under ``parts/``: what they are, how they are read, and which of them can be about one patient."""
+"""The phrases under ``parts/``: what they are, how they are read, and which of them fit together."""
 
 from __future__ import annotations
 
+import random
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -158,3 +159,47 @@ def found_in(words: Sequence[str], text: str) -> bool:
         elif word.lower() in text.lower():
             return True
     return False
+
+
+def choose_history(ask: Phrase, histories: Sequence[Phrase], rng: random.Random) -> Phrase | None:
+    """Chooses a history for an ask, preferring those that share words with it.
+
+    Args:
+        ask: The ask.
+        histories: The histories of the protocol.
+        rng: The source of chance.
+
+    Returns:
+        A history that fits, or None where there is none.
+    """
+    able = [
+        history
+        for history in histories
+        if fits(ask, history)
+        and (ask.deciding or history.deciding)
+        and (not ask.tags or not set(ask.tags).isdisjoint(history.tags))
+    ]
+    if not able:
+        return None
+    words = stems(ask.text)
+    weights = [
+        (1.0 if history.deciding else 0.6) + 3.0 * sum(word in words for word in stems(history.text))
+        for history in able
+    ]
+    return rng.choices(able, weights)[0]
+
+
+def ask_weight(ask: Phrase, part: Part) -> float:
+    """Says how often an ask is used; one that few histories support is used less.
+
+    Args:
+        ask: The ask.
+        part: The phrases of its protocol.
+
+    Returns:
+        The weight.
+    """
+    if not ask.tags:
+        return 1.0
+    able = sum(not set(ask.tags).isdisjoint(history.tags) for history in part.histories)
+    return min(1.0, 0.2 + able / 6)
