@@ -42,7 +42,7 @@ def register(app: typer.Typer) -> None:
 
 
 def demo(as_json: Json = False) -> None:
-    """Index the shipped corpora, answer, abstain, label, and compare RAG with no RAG (some two minutes)."""
+    """Index the shipped corpora, answer, abstain, label, and compare RAG with no RAG (a minute or so)."""
     started = time.perf_counter()
     with tempfile.TemporaryDirectory(prefix="radrag-demo-") as folder:
         made = _run(Path(folder), quiet=as_json)

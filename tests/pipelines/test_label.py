@@ -397,6 +397,8 @@ def test_calibration_notes_must_be_apart(index: HybridIndex, labels: LabelSet, n
         pipeline.fit(notes[:50], [LabelledNote("something else", notes[0].label), notes[3]])
     with pytest.raises(ValueError, match="calibration note 0 has the label 'nope'"):
         pipeline.fit(notes[:50], [LabelledNote("something else", "nope")])
+    with pytest.raises(ValueError, match="3 groups of notes cannot be split into 5 folds"):
+        pipeline.fit(notes[:50], [LabelledNote(f"odd {word}", labels.ids[n]) for n, word in enumerate("abc")])
     assert not pipeline.fitted
 
 
