@@ -1,4 +1,4 @@
-"""``radrag corpora``: list, info, verify."""
+"""``radrag corpora``: list, info, verify, pubmed."""
 
 from __future__ import annotations
 
@@ -7,10 +7,12 @@ from typing import Annotated
 
 import typer
 
+from radrag.cli import pubmed
 from radrag.cli.app import show
 from radrag.cli.index import Json
 
 commands = typer.Typer(no_args_is_help=True, help="The corpora that ship, with their data cards.")
+commands.add_typer(pubmed.commands, name="pubmed")
 Name = Annotated[str, typer.Argument(help="Name of a shipped corpus.")]
 
 

@@ -6,20 +6,24 @@ Elements and attributes as in the PubMed DTD, https://dtd.nlm.nih.gov/ncbi/pubme
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 from xml.etree.ElementTree import Element
 
+from radrag.corpora.pubmed_dates import stated_date
+from radrag.corpora.retractions import RETRACTED, own_flags
 from radrag.types import Document, Section
 
 _SUPERSCRIPTS = str.maketrans("0123456789+-−", "⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁻")
 _EXPONENT = re.compile(r"[0-9+\-−]+")
-_YEAR = re.compile(r"(?<!\d)(?:1[5-9]|20|21)\d\d(?!\d)")
+_HISTORY = ("epublish", "ppublish", "pubmed", "medline", "entrez")
+_NO_TITLE = frozenset({"", "[Not Available].", "[Not Available]", "[In Process Citation]"})
 _NO_LABEL = frozenset({"", "NONE", "UNASSIGNED", "UNLABELLED", "UNLABELED"})
 _LINKS = {
     "RetractionOf": "retraction_of",
     "RetractionIn": "retraction_in",
     "PartialRetractionIn": "partial_retraction_in",
+    "PartialRetractionOf": "partial_retraction_of",
     "RetractedandRepublishedIn": "retracted_and_republished_in",
     "RetractedandRepublishedFrom": "retracted_and_republished_from",
     "ExpressionOfConcernIn": "expression_of_concern_in",
@@ -29,10 +33,10 @@ _LINKS = {
     "CorrectedandRepublishedIn": "corrected_and_republished_in",
     "CorrectedandRepublishedFrom": "corrected_and_republished_from",
     "RepublishedIn": "republished_in",
+    "RepublishedFrom": "republished_from",
     "UpdateIn": "update_in",
     "UpdateOf": "update_of",
 }
-_RETRACTING = ("retraction_in", "retracted_and_republished_in")
 
 
 class DamagedRecordError(Exception):
@@ -78,21 +82,21 @@ def pmid_of(element: Element | None) -> str:
     return text
 
 
-def _year(*dates: Element | None) -> int | None:
-    """Return the first year found: in Year, else in MedlineDate ("1998 Dec-1999 Jan" is 1998), date by date."""
-    for date in dates:
-        if date is not None:
-            found = _YEAR.search(flat(date.find("Year"))) or _YEAR.search(flat(date.find("MedlineDate")))
-            if found:
-                return int(found[0])
-    return None
+def _first_text(elements: Iterable[Element]) -> str:
+    return next(filter(None, map(flat, elements)), "")
+
+
+def _history(record: Element) -> Iterator[Element]:
+    """Yield the dates on which PubMed received a record: what is left where the journal states none."""
+    for status in _HISTORY:
+        yield from record.iterfind(f"PubmedData/History/PubMedPubDate[@PubStatus='{status}']")
 
 
 def _doi(record: Element, article: Element) -> str:
     """Return the DOI of the record itself, never one of its references."""
     located = [e for e in article.iterfind("ELocationID[@EIdType='doi']") if e.get("ValidYN", "Y") == "Y"]
     listed = record.iterfind("PubmedData/ArticleIdList/ArticleId[@IdType='doi']")
-    return next(filter(None, map(flat, [*located, *listed])), "")
+    return _first_text([*located, *listed])
 
 
 def _links(citation: Element) -> dict[str, list[str]]:
@@ -123,18 +127,39 @@ def _abstract(abstract: Element | None) -> tuple[str, tuple[Section, ...]]:
     return "\n\n".join(paragraphs), tuple(sections)
 
 
-def _document(pmid: str, title: str, abstract: Element | None, metadata: dict[str, Any]) -> Document:
+def _main_abstract(own: Element | None, others: Sequence[Element]) -> Element | None:
+    """Return the abstract of the record; if it has none, the first other abstract in English."""
+    if own is not None and _abstract(own)[0]:
+        return own
+    english = (other for other in others if other.get("Language", "eng") == "eng" and _abstract(other)[0])
+    return next(english, None)
+
+
+def _other_abstracts(others: Iterable[Element], main: Element | None) -> dict[str, list[str]]:
+    """Return the abstracts that are not the text, and the language of each, in the same order."""
+    kept = [(other.get("Language", "eng"), _abstract(other)[0]) for other in others if other is not main]
+    kept = [(language, text) for language, text in kept if text]
+    return {
+        "other_abstracts": [text for _, text in kept],
+        "other_abstract_languages": [language for language, _ in kept],
+    }
+
+
+def _document(pmid: str, title: str, abstract: Element | None, date: str, metadata: dict[str, Any]) -> Document:
     """Put a record together; values that are empty are left out of the metadata."""
     text, sections = _abstract(abstract)
-    always = {"pmid": pmid, "retracted": bool(metadata.pop("retracted", False)), "has_abstract": bool(text)}
+    vernacular = metadata.get("vernacular_title", "")
+    title = vernacular or title if title in _NO_TITLE else title
+    always = {"pmid": pmid, "retracted": RETRACTED in own_flags(metadata), "has_abstract": bool(text)}
+    dated = {"year": int(date[:4]), "date": date} if date else {}
     known = {name: value for name, value in metadata.items() if value not in (None, "", 0, [])}
     return Document(
         id=f"PMID:{pmid}",
-        text=text or title or metadata.get("vernacular_title", ""),
+        text=text or title,
         title=title,
         kind="abstract",
         sections=sections,
-        metadata={**always, **known, "url": f"https://pubmed.ncbi.nlm.nih.gov/{pmid}/"},
+        metadata={**always, **dated, **known, "url": f"https://pubmed.ncbi.nlm.nih.gov/{pmid}/"},
     )
 
 
@@ -161,23 +186,24 @@ def article_document(record: Element) -> Document:
     citation = _need(record, "MedlineCitation")
     pmid = pmid_of(citation.find("PMID"))
     article = _need(citation, "Article")
-    types = _texts(article, "PublicationTypeList/PublicationType")
-    links = _links(citation)
+    others = citation.findall("OtherAbstract")
+    abstract = _main_abstract(article.find("Abstract"), others)
+    dates = (article.find("Journal/JournalIssue/PubDate"), article.find("ArticleDate"), *_history(record))
     metadata = {
         "pmid_version": _version(citation.find("PMID")),
-        "year": _year(article.find("Journal/JournalIssue/PubDate"), article.find("ArticleDate")),
         "journal": flat(article.find("Journal/Title")) or flat(article.find("Journal/ISOAbbreviation")),
+        "journal_abbreviation": flat(article.find("Journal/ISOAbbreviation")),
         "doi": _doi(record, article),
+        "pmcid": _first_text(record.iterfind("PubmedData/ArticleIdList/ArticleId[@IdType='pmc']")),
         "language": _texts(article, "Language"),
         "vernacular_title": flat(article.find("VernacularTitle")),
-        "publication_types": types,
+        "publication_types": _texts(article, "PublicationTypeList/PublicationType"),
         "mesh": _texts(citation, "MeshHeadingList/MeshHeading/DescriptorName"),
-        "other_abstracts": len(citation.findall("OtherAbstract")),
-        "copyright": flat(article.find("Abstract/CopyrightInformation")),
-        "retracted": "Retracted Publication" in types or any(name in links for name in _RETRACTING),
-        **links,
+        "copyright": "" if abstract is None else flat(abstract.find("CopyrightInformation")),
+        **_other_abstracts(others, abstract),
+        **_links(citation),
     }
-    return _document(pmid, flat(article.find("ArticleTitle")), article.find("Abstract"), metadata)
+    return _document(pmid, flat(article.find("ArticleTitle")), abstract, stated_date(dates), metadata)
 
 
 def book_document(record: Element) -> Document:
@@ -188,16 +214,15 @@ def book_document(record: Element) -> Document:
     """
     book = _need(record, "BookDocument")
     pmid = pmid_of(book.find("PMID"))
-    own_ids = book.iterfind("ArticleIdList/ArticleId[@IdType='doi']")
     metadata = {
         "pmid_version": _version(book.find("PMID")),
-        "year": _year(book.find("Book/PubDate"), book.find("ContributionDate")),
         "book": flat(book.find("Book/BookTitle")),
-        "doi": next(filter(None, map(flat, own_ids)), ""),
+        "doi": _first_text(book.iterfind("ArticleIdList/ArticleId[@IdType='doi']")),
         "language": _texts(book, "Language"),
         "vernacular_title": flat(book.find("VernacularTitle")),
         "publication_types": _texts(book, "PublicationType"),
         "copyright": flat(book.find("Abstract/CopyrightInformation")),
     }
     title = flat(book.find("ArticleTitle")) or flat(book.find("Book/BookTitle"))
-    return _document(pmid, title, book.find("Abstract"), metadata)
+    date = stated_date((book.find("Book/PubDate"), book.find("ContributionDate")))
+    return _document(pmid, title, book.find("Abstract"), date, metadata)

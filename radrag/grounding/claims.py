@@ -99,4 +99,5 @@ def cite(hit: Hit, start: int, end: int, document: Callable[[str], Document], ke
     return Citation(
         key, passage.document_id, passage.id, first, last, quote, passage.title, passage.path,
         str(passage.metadata.get("url") or ""), year if isinstance(year, int) else None,
+        passage.flags,
     )  # fmt: skip

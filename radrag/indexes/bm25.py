@@ -1,62 +1,344 @@
 """BM25 over postings, and rank-bm25 behind the same face as a selectable engine and reference.
 
 Source: Robertson and Zaragoza, "The Probabilistic Relevance Framework: BM25 and Beyond" (2009), eq. 3.15, with Lucene's
-idf, ``log(1 + (N - n + .5) / (n + .5))``, which is never negative.
+idf, ``log(1 + (N - n + .5) / (n + .5))``, which is never negative. The best rows are found with MaxScore: Turtle and
+Flood, "Query evaluation: strategies and optimizations" (1995), section 4.3. A row that only frequent terms could bring
+in is not looked at once they cannot lift it among the best; nothing is approximate.
 """
 
 from __future__ import annotations
 
+import threading
 from collections import Counter
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import accumulate
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from radrag.indexes.postings import Postings
 
+Mask = NDArray[np.bool_] | None
+_Found = tuple[NDArray[np.int32], NDArray[Any], int]
+Scored = tuple[NDArray[np.int64], NDArray[np.float32]]
+_ROUNDING = 2.0**-23  # relative, of one float32 operation, with room to spare
+_BLOCK = 1 << 15
+_RAISE = 2
+_LOOKUP = 8  # finding one row in a list costs about as much as adding so many postings
+_REMEMBERED = 1 << 14
+
+
+@dataclass(frozen=True, slots=True)
+class Statistics:
+    """What BM25 must know of the collection besides the postings, which still hold deleted rows.
+
+    Attributes:
+        rows: Rows that are live.
+        terms: Sum of their lengths.
+        dead: Returns how many rows that are not live hold each of some terms.
+    """
+
+    rows: int
+    terms: int
+    dead: Callable[[Sequence[str]], Mapping[str, int]]
+
 
 class LexicalEngine(Protocol):
-    """Scores every row for a query."""
+    """Finds and scores rows, numbered through the segments in order."""
 
-    def scores(self, terms: Sequence[str]) -> NDArray[np.float32]:
-        """Return a score for each row, float32 ``[n]``; 0 for rows without any of the terms."""
+    def top(self, terms: Sequence[str], k: int, masks: Sequence[Mask], statistics: Statistics) -> Scored:
+        """Find the ``k`` best rows and all that tie with the last of them.
+
+        Args:
+            terms: The query; a term asked twice counts twice.
+            k: Rows wanted, at least 1.
+            masks: bool ``[n]`` for each segment, the rows that may be returned; None for all.
+            statistics: Of the live rows.
+
+        Returns:
+            Row numbers, int64, and their scores, float32, none of them 0; in no promised order.
+        """
+
+    def at(self, terms: Sequence[str], rows: NDArray[np.int64], statistics: Statistics) -> NDArray[np.float32]:
+        """Return the score of each of some rows, which must be ascending; 0 without any of the terms."""
+
+    def holders(self, terms: Sequence[str], statistics: Statistics) -> dict[str, int]:
+        """Return how many live rows hold each term."""
 
 
 class BM25:
-    """BM25 whose idf and length norm are computed when asked, so that adding rows needs no rebuild.
+    """BM25 whose idf and length norm are computed when asked, so that adding and deleting rows needs no rebuild.
+
+    A row's score does not depend on the segment it is in: all segments add the same float32 impacts in the same order.
 
     Args:
         segments: Postings; rows are numbered through them in order.
         k1: Saturation of term frequency, at least 0.
         b: Strength of length normalisation, 0 to 1.
+        live: Not needed: what is not live is told by masks and statistics.
     """
 
-    def __init__(self, segments: Sequence[Postings], k1: float, b: float) -> None:
+    def __init__(self, segments: Sequence[Postings], k1: float, b: float, live: Sequence[Mask] = ()) -> None:
         check_parameters(k1, b)
-        self._segments = list(segments)
-        self._k1 = k1
-        lengths = [np.asarray(segment.lengths, dtype=np.float32) for segment in self._segments]
-        self._count = sum(len(part) for part in lengths)
-        total = sum(float(part.sum(dtype=np.float64)) for part in lengths)
-        mean = total / self._count if total else 1.0
-        self._norms = [np.float32(k1) * (np.float32(1 - b) + np.float32(b / mean) * part) for part in lengths]
+        self._k1, self._b = k1, b
+        self._segments = [_Segment(postings) for postings in segments]
+        self._offsets = _offsets(segments)
+        self._impacts: tuple[tuple[int, int], list[_Impacts]] = ((-1, -1), [])
 
-    def scores(self, terms: Sequence[str]) -> NDArray[np.float32]:
-        """Return BM25 of each row, float32 ``[n]``; a term asked twice counts twice."""
-        result = np.zeros(self._count, dtype=np.float32)
-        for term, times in Counter(terms).items():
-            found = [segment.of(term) for segment in self._segments]
-            holders = sum(len(rows) for rows, _ in found)
-            if not holders:
-                continue
-            idf = np.log1p((self._count - holders + 0.5) / (holders + 0.5))
-            weight = np.float32(times * idf * (self._k1 + 1))
-            start = 0
-            for (rows, frequencies), norms in zip(found, self._norms, strict=True):
-                result[start : start + len(norms)][rows] += weight * frequencies / (frequencies + norms[rows])
-                start += len(norms)
-        return result
+    def top(self, terms: Sequence[str], k: int, masks: Sequence[Mask], statistics: Statistics) -> Scored:
+        """Find the ``k`` best rows and all that tie with the last of them (``LexicalEngine.top``)."""
+        weights = self._weights(terms, statistics)
+        best_rows, best = np.empty(0, dtype=np.int64), np.empty(0, dtype=np.float32)
+        searched = zip(self._segments, self._offsets, masks, self._tables(statistics), strict=True)
+        for segment, offset, mask, impacts in searched:
+            rows, scores = _Search(segment.lists(weights, impacts), k, mask, best).run(segment.total)
+            if len(rows):
+                best_rows, best = np.concatenate([best_rows, rows + offset]), np.concatenate([best, scores])
+                best_rows, best = _best(best_rows, best, k)
+        return best_rows, best
+
+    def at(self, terms: Sequence[str], rows: NDArray[np.int64], statistics: Statistics) -> NDArray[np.float32]:
+        """Return the score of each of some rows, which must be ascending; 0 without any of the terms."""
+        weights = self._weights(terms, statistics)
+        scores = np.zeros(len(rows), dtype=np.float32)
+        ends = np.searchsorted(rows, [*self._offsets, np.iinfo(np.int64).max])
+        searched = zip(self._segments, self._offsets, ends, ends[1:], self._tables(statistics), strict=False)
+        for segment, offset, low, high, impacts in searched:
+            if low < high:
+                wanted = (rows[low:high] - offset).astype(np.int32)
+                for posted in segment.lists(weights, impacts):
+                    posted.add_to(scores[low:high], wanted)
+        return scores
+
+    def holders(self, terms: Sequence[str], statistics: Statistics) -> dict[str, int]:
+        """Return how many live rows hold each term."""
+        return _holders([segment.postings for segment in self._segments], terms, statistics)
+
+    def _weights(self, terms: Sequence[str], statistics: Statistics) -> list[tuple[str, float]]:
+        """Return what each term weighs, heaviest first: the one order in which every row adds up its score."""
+        times = Counter(terms)
+        held = self.holders(list(times), statistics)
+        weights = [
+            (term, float(np.float32(times[term] * np.log1p((statistics.rows - n + 0.5) / (n + 0.5)))))
+            for term, n in held.items()
+            if n
+        ]
+        return sorted(weights, key=lambda item: (-item[1], item[0]))
+
+    def _tables(self, statistics: Statistics) -> list[_Impacts]:
+        known = (statistics.rows, statistics.terms)
+        made, impacts = self._impacts
+        if made != known:
+            mean = statistics.terms / statistics.rows if statistics.terms else 1.0
+            impacts = [_impacts(segment.postings, self._k1, self._b, mean) for segment in self._segments]
+            self._impacts = (known, impacts)  # in one go, for other threads
+        return impacts
+
+
+@dataclass(frozen=True, slots=True)
+class _Impacts:
+    """What each pair of a segment's postings adds to a score, before the weight of the term.
+
+    Attributes:
+        table: float32 ``[p]``, by code.
+        ceiling: float32 ``[p]``, the highest impact up to each code.
+    """
+
+    table: NDArray[np.float32]
+    ceiling: NDArray[np.float32]
+
+
+class _List:
+    """A term's postings in one segment, with its weight and the most that it can add.
+
+    Args:
+        found: Rows, their codes, and the highest code they can have.
+        weight: Of the term.
+        impacts: Of the segment.
+    """
+
+    __slots__ = ("_table", "_weight", "bound", "codes", "rows")
+
+    def __init__(self, found: _Found, weight: float, impacts: _Impacts) -> None:
+        self.rows, self.codes, highest = found
+        self._weight, self._table = np.float32(weight), impacts.table
+        self.bound = weight * float(impacts.ceiling[highest])
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def gains(self, codes: NDArray[Any]) -> NDArray[np.float32]:
+        """Return what the term adds to rows with these codes."""
+        gains = self._table.take(codes)
+        gains *= self._weight
+        return gains
+
+    def blocks(self) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float32]]]:
+        """Yield rows with what the term adds to each, little enough at a time to stay in the processor's cache."""
+        for start in range(0, len(self.rows), _BLOCK):
+            yield self.rows[start : start + _BLOCK].astype(np.int64), self.gains(self.codes[start : start + _BLOCK])
+
+    def add_to(self, scores: NDArray[np.float32], rows: NDArray[np.int32]) -> None:
+        """Add what the term gives to some rows, in place."""
+        places = self.rows.searchsorted(rows)
+        np.minimum(places, len(self.rows) - 1, out=places)
+        holds = (self.rows.take(places) == rows).nonzero()[0]
+        scores[holds] += self.gains(self.codes.take(places.take(holds)))
+
+
+class _Segment:
+    """What is kept of a segment between queries.
+
+    Args:
+        postings: Its postings.
+    """
+
+    def __init__(self, postings: Postings) -> None:
+        self.postings = postings
+        self._kept = threading.local()
+        self._found: dict[str, _Found | None] = {}
+
+    def find(self, term: str) -> _Found | None:
+        """Return a term's rows, their codes and the highest code they can have, or None if no row holds the term."""
+        if term in self._found:
+            return self._found[term]
+        position = self.postings.find(term)
+        found = None
+        if position >= 0:
+            highest = np.searchsorted(self.postings.pairs[:, 0], self.postings.max_tf[position], side="right") - 1
+            found = (*self.postings.of(position), int(highest))
+        if len(self._found) >= _REMEMBERED:
+            self._found.clear()
+        self._found[term] = found
+        return found
+
+    def lists(self, weights: Sequence[tuple[str, float]], impacts: _Impacts) -> list[_List]:
+        """Return the postings of those terms that occur, in the order given."""
+        found = ((self.find(term), weight) for term, weight in weights)
+        return [_List(posted, weight, impacts) for posted, weight in found if posted is not None]
+
+    @property
+    def total(self) -> NDArray[np.float32]:
+        """This thread's accumulator, float32 ``[n]``: zeros, and to be left so."""
+        total: NDArray[np.float32] | None = getattr(self._kept, "total", None)
+        if total is None:
+            total = self._kept.total = np.zeros(self.postings.count, dtype=np.float32)
+        return total
+
+
+class _Search:
+    """One query in one segment.
+
+    Args:
+        lists: The query's postings, heaviest term first.
+        k: Rows wanted.
+        mask: bool ``[n]``, the rows that may be returned; None for all.
+        best: The best scores of the segments before.
+    """
+
+    def __init__(self, lists: Sequence[_List], k: int, mask: Mask, best: NDArray[np.float32]) -> None:
+        self._lists, self._k, self._mask, self._best = lists, k, mask, best
+        # What the lists from each on can add at most; a sum of float32 may exceed the sum of its bounds by rounding.
+        slack = sum(posted.bound for posted in lists) * (len(lists) + 2) * _ROUNDING
+        self._rest = [*accumulate((posted.bound for posted in reversed(lists)), initial=slack)][::-1]
+        self._threshold = 0.0
+        self._raise(np.empty(0, dtype=np.float32))
+        self._done = 0
+
+    def run(self, total: NDArray[np.float32]) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+        """Return the rows that may be among the best ``k``, exactly scored.
+
+        Args:
+            total: float32 ``[n]``, zeros; left so.
+        """
+        try:
+            rows, scores = self._gather(total)
+            while self._done < len(self._lists) and len(rows) * _LOOKUP > len(self._lists[self._done]):
+                rows = rows.take(self._promising(scores))
+                for held, gains in self._lists[self._done].blocks():
+                    np.add.at(total, held, gains)
+                scores = total.take(rows)
+                self._done += 1
+        finally:
+            self._clear(total)
+        rows = rows.astype(np.int32)  # as in the lists, which are not to be converted to be searched
+        for posted in self._lists[self._done :]:
+            still = self._promising(scores)
+            rows, scores = rows.take(still), scores.take(still)
+            posted.add_to(scores, rows)
+            self._done += 1
+        return rows, scores
+
+    def _gather(self, total: NDArray[np.float32]) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        """Add up lists until the rest cannot bring in a row; return the admitted rows that hold them, and their sums."""
+        found = np.empty(0, dtype=np.int64)
+        for place, posted in enumerate(self._lists):
+            if self._rest[0] > 2 * self._rest[place] and len(posted) * _RAISE > len(found):
+                scores = total.take(found)
+                self._raise(scores)
+                if self._rest[place] < self._threshold:
+                    return found, scores
+            elif self._rest[place] < self._threshold:
+                break
+            fresh = [found]
+            for rows, gains in posted.blocks():
+                before = total.take(rows)
+                new = rows.compress(before == 0)
+                gains += before
+                total[rows] = gains
+                fresh.append(new if self._mask is None else new.compress(self._mask.take(new)))
+            found = np.concatenate(fresh)
+            self._done = place + 1
+        return found, total.take(found)
+
+    def _raise(self, scores: NDArray[np.float32]) -> None:
+        """Raise the score that the ``k``-th best row is known to reach."""
+        scores = np.concatenate([self._best, scores])
+        if len(scores) >= self._k:
+            scores.partition(len(scores) - self._k)
+            self._threshold = max(self._threshold, float(scores[len(scores) - self._k]))
+
+    def _promising(self, scores: NDArray[np.float32]) -> NDArray[np.int64]:
+        """Return the places of the scores that may still reach the threshold."""
+        self._raise(scores)
+        return (scores >= self._threshold - self._rest[self._done]).nonzero()[0]
+
+    def _clear(self, total: NDArray[np.float32]) -> None:
+        added = self._lists[: self._done + 1]  # an interrupt may come between the addition and the count
+        if sum(map(len, added)) * 8 > len(total):
+            total.fill(0)
+        else:
+            for posted in added:
+                total[posted.rows] = 0
+
+
+def _best(rows: NDArray[np.int64], scores: NDArray[np.float32], k: int) -> Scored:
+    """Return the ``k`` rows of highest score and all that tie with the last of them."""
+    if len(scores) > k:
+        kept = scores >= np.partition(scores, len(scores) - k)[len(scores) - k]
+        rows, scores = rows[kept], scores[kept]
+    return rows, scores
+
+
+def _impacts(postings: Postings, k1: float, b: float, mean: float) -> _Impacts:
+    tf, length = postings.pairs[:, 0].astype(np.float64), postings.pairs[:, 1].astype(np.float64)
+    table = (tf * (k1 + 1) / (tf + k1 * (1 - b + b * length / mean))).astype(np.float32)
+    return _Impacts(table, np.maximum.accumulate(table))
+
+
+def _offsets(segments: Sequence[Postings]) -> list[int]:
+    return [sum(postings.count for postings in segments[:i]) for i in range(len(segments))]
+
+
+def _holders(segments: Sequence[Postings], terms: Sequence[str], statistics: Statistics) -> dict[str, int]:
+    dead = statistics.dead(terms)
+    held = {}
+    for term in terms:
+        found = ((postings, postings.find(term)) for postings in segments)
+        held[term] = sum(int(p.indptr[at + 1] - p.indptr[at]) for p, at in found if at >= 0) - dead.get(term, 0)
+    return held
 
 
 class RankBM25:
@@ -66,21 +348,45 @@ class RankBM25:
         segments: Postings; rows are numbered through them in order.
         k1: Saturation of term frequency, at least 0.
         b: Strength of length normalisation, 0 to 1.
+        live: bool ``[n]`` for each segment, the rows that are not deleted; None for all. Nothing for all of all.
     """
 
-    def __init__(self, segments: Sequence[Postings], k1: float, b: float) -> None:
+    def __init__(self, segments: Sequence[Postings], k1: float, b: float, live: Sequence[Mask] = ()) -> None:
         check_parameters(k1, b)
         import rank_bm25
 
-        corpus = [tokens for segment in segments for tokens in segment.documents()]
+        self._segments = list(segments)
+        masks = [
+            np.ones(postings.count, dtype=bool) if mask is None else mask
+            for postings, mask in zip(segments, live or [None] * len(segments), strict=True)
+        ]
+        corpus = [row for postings, mask in zip(segments, masks, strict=True) for row in postings.documents(mask)]
         self._okapi = rank_bm25.BM25Okapi(corpus, k1=k1, b=b) if any(corpus) else None
-        self._count = len(corpus)
+        self._live = np.flatnonzero(np.concatenate([np.empty(0, dtype=bool), *masks]))
+        self._count = sum(postings.count for postings in segments)
 
-    def scores(self, terms: Sequence[str]) -> NDArray[np.float32]:
-        """Return ``BM25Okapi.get_scores``, float32 ``[n]``."""
-        if self._okapi is None:
-            return np.zeros(self._count, dtype=np.float32)
-        return np.asarray(self._okapi.get_scores(list(terms)), dtype=np.float32)
+    def top(self, terms: Sequence[str], k: int, masks: Sequence[Mask], statistics: Statistics) -> Scored:
+        """Find the ``k`` best rows and all that tie with the last of them (``LexicalEngine.top``)."""
+        scores = self._scores(terms)
+        for postings, mask, offset in zip(self._segments, masks, _offsets(self._segments), strict=True):
+            if mask is not None:
+                scores[offset : offset + postings.count][~mask] = 0
+        rows = np.flatnonzero(scores)
+        return _best(rows, scores[rows], k)
+
+    def at(self, terms: Sequence[str], rows: NDArray[np.int64], statistics: Statistics) -> NDArray[np.float32]:
+        """Return the score of each of some rows; 0 without any of the terms."""
+        return self._scores(terms)[rows]
+
+    def holders(self, terms: Sequence[str], statistics: Statistics) -> dict[str, int]:
+        """Return how many live rows hold each term."""
+        return _holders(self._segments, terms, statistics)
+
+    def _scores(self, terms: Sequence[str]) -> NDArray[np.float32]:
+        scores = np.zeros(self._count, dtype=np.float32)
+        if self._okapi is not None:
+            scores[self._live] = self._okapi.get_scores(list(terms))
+        return scores
 
 
 ENGINES: dict[str, type[BM25] | type[RankBM25]] = {"bm25": BM25, "rank-bm25": RankBM25}

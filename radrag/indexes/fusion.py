@@ -43,6 +43,29 @@ def reciprocal_rank_fusion(
     return fused
 
 
+def rank_fusion(
+    scores: NDArray[np.floating], took_part: NDArray[np.bool_], weights: Sequence[float] | None = None, k: int = 60
+) -> NDArray[np.float64]:
+    """Fuse scores by ``reciprocal_rank_fusion`` of their ranks; equal scores share the better rank.
+
+    Args:
+        scores: ``[searches, candidates]``.
+        took_part: bool ``[searches, candidates]``, which candidates each search returned.
+        weights: One weight for each search; equal if left out.
+        k: Damping constant; ranks count from 1.
+
+    Returns:
+        float64 ``[candidates]``. A candidate gets nothing from a search that did not return it.
+    """
+    if k < 1:
+        raise ValueError(f"k must be at least 1, got {k}")
+    fused = np.zeros(scores.shape[1])
+    for values, present, weight in zip(scores, took_part, _weights(weights, len(scores)), strict=True):
+        descending = np.sort(-values[present])
+        fused[present] += weight / (k + 1 + np.searchsorted(descending, -values[present], side="left"))
+    return fused
+
+
 def score_fusion(
     scores: NDArray[np.floating], weights: Sequence[float] | None = None, method: Fusion = Fusion.ZSCORE
 ) -> NDArray[np.float64]:
@@ -69,7 +92,8 @@ def score_fusion(
         centre, spread = values.min(axis=1, keepdims=True), np.ptp(values, axis=1, keepdims=True)
     flat = spread <= 1e-12 * np.maximum(1.0, np.abs(values).max(axis=1, keepdims=True))
     scaled = np.where(flat, 0.0, (values - centre) / np.where(flat, 1.0, spread))
-    return np.asarray(weights) @ scaled
+    # Not a matrix product: equal candidates must come out equal to the last bit, wherever they stand.
+    return np.asarray((np.asarray(weights)[:, None] * scaled).sum(axis=0), dtype=np.float64)
 
 
 def _weights(weights: Sequence[float] | None, count: int) -> Sequence[float]:

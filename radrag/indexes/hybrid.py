@@ -2,47 +2,57 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterable, Iterator, Sequence
-from itertools import islice
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, overload
-
-import numpy as np
-from numpy.typing import NDArray
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
 
 from radrag.corpora import Chunking
-from radrag.errors import IndexCorruptError, IndexStateError
+from radrag.errors import IndexStateError
+from radrag.indexes.database import Database, only_writer
 from radrag.indexes.encoders import load_encoder
+from radrag.indexes.facets import FACETS
 from radrag.indexes.filters import Where
 from radrag.indexes.fusion import Fusion
-from radrag.indexes.searcher import Mode, Searcher, SearchSettings
+from radrag.indexes.hits import Request, find
+from radrag.indexes.ledger import Ledger
+from radrag.indexes.merging import Merger
+from radrag.indexes.progress import in_batches
+from radrag.indexes.searcher import Mode, SearchSettings
 from radrag.indexes.segments import retry_missing
 from radrag.indexes.settings import check_settings, default_weight, make_settings
+from radrag.indexes.state import State
 from radrag.indexes.store import Store
 from radrag.indexes.verification import verify_index
-from radrag.indexes.writing import Writer, read_segments
+from radrag.indexes.writing import Writer
 from radrag.protocols import Encoder
-from radrag.types import Document, Hit, Passage
+from radrag.types import Document, Hit, Notice, Passage
 
-_MAX_MASKS = 64
+if TYPE_CHECKING:
+    from llama_index.core.base.base_retriever import BaseRetriever
+    from llama_index.core.schema import BaseNode
+
+T = TypeVar("T")
 
 
 class HybridIndex:
     """Passages that can be found by their words and by their meaning.
 
     Make one with ``create`` or ``open``; both are context managers. Ids of passages are given once and never reused.
-    Every batch that ``add`` writes becomes visible at once or not at all, also if the process is killed.
+    What a batch writes becomes visible at once or not at all, also if the process is killed. One process writes at a
+    time; others, and other threads, search meanwhile, and each search sees the last whole state.
     """
 
-    def __init__(self, path: Path, store: Store, encoder: Encoder) -> None:
-        self._path, self._store, self._encoder = path, store, encoder
+    def __init__(self, path: Path, database: Database, encoder: Encoder, reranker: Any = None) -> None:
+        self._path, self._db, self._encoder = path, database, encoder
+        self._store, self._ledger = Store(database), Ledger(database)
         self._open = True
-        self._settings: dict[str, Any] = store.get("settings")
-        self._chunking = Chunking(**self._settings["chunking"])
-        self._load()
+        self._settings: dict[str, Any] = database.get("settings")
+        self._given_reranker, self._loaded_reranker = reranker, None
+        self._state: State | None = None
+        self._lock = threading.Lock()
 
     @classmethod
     def create(
@@ -56,19 +66,26 @@ class HybridIndex:
         b: float = 0.5,
         fusion: Fusion | str = Fusion.ZSCORE,
         dense_weight: float | None = None,
+        facets: Sequence[str] = (),
+        reranker: Any = None,
+        cache_embeddings: bool | None = None,
     ) -> Self:
         """Make an empty index.
 
         Args:
             path: A folder that does not exist or is empty.
-            encoder: ``"static"`` (ships, no torch), ``"minilm"``, a sentence-transformers name or folder, a llama-index
-                embedding, or any ``Encoder``.
+            encoder: ``"static"`` (ships, no torch), ``"minilm"``, ``"medcpt"``, a sentence-transformers name or folder,
+                a llama-index embedding, or any ``Encoder``.
             chunking: How documents are cut into passages.
             lexical: ``"bm25"``, or ``"rank-bm25"`` (all in memory; small indexes).
             k1: BM25 saturation.
             b: BM25 length normalisation.
             fusion: ``"zscore"``, ``"minmax"`` or ``"rrf"``.
             dense_weight: Weight of the vectors, 0 to 1; by default 0.4 for static encoders, 0.6 for others.
+            facets: Metadata fields, besides ``radrag.indexes.facets.FACETS``, that filters shall find quickly.
+            reranker: None, ``"learned"`` (ships), the name of a cross-encoder, or an object with ``rerank``.
+            cache_embeddings: Keep every vector by the text it was made from, so that none is computed twice, also
+                after a document was deleted; by default for all encoders but static ones, which are as fast as a disk.
         """
         folder = Path(path)
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
@@ -76,22 +93,27 @@ class HybridIndex:
         loaded = load_encoder(encoder)
         weight = default_weight(loaded) if dense_weight is None else dense_weight
         search = SearchSettings(lexical=lexical, k1=k1, b=b, fusion=Fusion(fusion), dense_weight=weight)
-        name = str(encoder) if isinstance(encoder, str | Path) else None
-        settings = make_settings(name, loaded, chunking or Chunking(), search)
+        cached = not loaded.fingerprint.startswith("static:") if cache_embeddings is None else cache_embeddings
+        settings = {
+            **make_settings(_name(encoder), loaded, chunking or Chunking(), search),
+            "facets": sorted({*FACETS, *facets}),
+            "reranker": _name(reranker),
+            "cache_embeddings": cached,
+        }
         folder.mkdir(parents=True, exist_ok=True)
-        store = Store(folder / "store.sqlite", create=True)
-        with store.transaction():
-            store.set("settings", settings)
-            store.set("content", hashlib.sha256().hexdigest())
-        return cls(folder, store, loaded)
+        database = Database(folder / "store.sqlite", create=True)
+        with database.transaction():
+            database.set("settings", settings)
+        return cls(folder, database, loaded, reranker)
 
     @classmethod
-    def open(cls, path: str | Path, *, encoder: str | Path | Encoder | None = None) -> Self:
+    def open(cls, path: str | Path, *, encoder: str | Path | Encoder | None = None, reranker: Any = None) -> Self:
         """Open an index.
 
         Args:
             path: Its folder.
             encoder: Needed only if the index was made with an encoder object rather than a name.
+            reranker: Another one than the index was made with; see ``create``.
 
         Raises:
             IndexStateError: If there is none.
@@ -99,20 +121,32 @@ class HybridIndex:
             IndexCorruptError: If files are missing or cannot be read.
         """
         folder = Path(path)
-        store = Store(folder / "store.sqlite")
+        database = Database(folder / "store.sqlite")
         try:
-            settings = store.get("settings")
+            settings = database.get("settings")
             loaded = check_settings(folder, settings, encoder)
-            return cls(folder, store, loaded)
+            index = cls(folder, database, loaded, reranker or settings["reranker"])
+            index._read(lambda state: state.revision)
         except BaseException:
-            store.close()
+            database.close()
             raise
+        return index
+
+    @classmethod
+    def from_nodes(cls, path: str | Path, nodes: Iterable[BaseNode], **options: Any) -> Self:
+        """Make an index of llama-index nodes, a document each; options are those of ``create``."""
+        from radrag.indexes.retriever import documents_of
+
+        index = cls.create(path, **options)
+        index.add(documents_of(nodes))
+        return index
 
     def close(self) -> None:
         """Close its files; calling it twice does no harm."""
         if self._open:
             self._open = False
-            self._store.close()
+            self._state = None
+            self._db.close()
 
     def __enter__(self) -> Self:
         return self
@@ -123,19 +157,17 @@ class HybridIndex:
         self.close()
 
     def __len__(self) -> int:
-        return len(self._searcher)
+        return self._read(lambda state: len(state.searcher))
 
     def __repr__(self) -> str:
-        return (
-            f"HybridIndex({str(self._path)!r}, passages={len(self)}, encoder={self._settings['encoder_fingerprint']!r})"
-        )
+        return f"HybridIndex({str(self._path)!r}, encoder={self._settings['encoder_fingerprint']!r})"
 
     def add(
         self,
         documents: Iterable[Document],
         *,
         skip_existing: bool = False,
-        batch_size: int = 512,
+        batch_size: int = 1024,
         progress: bool = False,
         total: int | None = None,
     ) -> dict[str, int]:
@@ -154,46 +186,86 @@ class HybridIndex:
         Raises:
             ValueError: If a document's id is stored already (with other content, if ``skip_existing``) or occurs twice.
         """
-        self._check_open()
-        if batch_size < 1:
-            raise ValueError(f"batch_size must be at least 1, got {batch_size}")
         report = {"added": 0, "skipped": 0, "empty": 0, "passages": 0}
-        writer = Writer(self._path, self._store, self._encoder, self._chunking)
-        stream = iter(documents)
-        with _bar(progress) as bar:
-            task = bar.add_task("indexing", total=total)
-            try:
-                while batch := list(islice(stream, batch_size)):
-                    for name, count in writer.write(batch, skip_existing).items():
-                        report[name] += count
-                    bar.advance(task, len(batch))
-            finally:
-                if report["added"]:
-                    try:
-                        writer.tidy()
-                    finally:
-                        self._load()
+        with self._writing() as (writer, merger):
+            for batch in in_batches(documents, batch_size, "indexing" if progress else None, total):
+                _sum(report, writer.add(batch, skip_existing))
+                merger.relieve()
         return report
+
+    def update(
+        self,
+        documents: Iterable[Document],
+        *,
+        batch_size: int = 1024,
+        progress: bool = False,
+        total: int | None = None,
+    ) -> dict[str, int]:
+        """Store documents, each in the place of the one with its id; new ids are added.
+
+        A document that says what is stored already is skipped, and so is one whose ``pmid_version`` is lower than that
+        of the one stored. Running the same update again changes nothing, so an interrupted one is simply repeated.
+
+        Args:
+            documents: Any iterable; it is streamed. Of several with one id in a batch the last counts.
+            batch_size: Documents that become visible together.
+            progress: Show a bar.
+            total: Number of documents for the bar, if known.
+
+        Returns:
+            How many documents were ``added``, ``updated``, ``skipped`` and ``empty``, and ``passages`` written.
+        """
+        report = {"added": 0, "updated": 0, "skipped": 0, "empty": 0, "passages": 0}
+        with self._writing() as (writer, merger):
+            for batch in in_batches(documents, batch_size, "updating" if progress else None, total):
+                _sum(report, writer.update(batch))
+                merger.relieve()
+        return report
+
+    def delete(self, ids: Iterable[str]) -> dict[str, int]:
+        """Delete documents, all at once; return how many were ``deleted`` and how many were ``missing``."""
+        names = list(dict.fromkeys([ids] if isinstance(ids, str) else ids))
+        with self._writing() as (writer, _):
+            return writer.delete(names)
+
+    def set_notices(self, origin: str, notices: Iterable[Notice]) -> int:
+        """Put notices of retractions, concerns and corrections in the place of all of one origin; return how many.
+
+        Args:
+            origin: Where they come from, such as ``"retraction-watch"``. Notices that documents carry are kept apart.
+            notices: What they say.
+        """
+        self._check_open()
+        if not origin or origin.startswith("document:"):
+            raise ValueError(f"origin must be a name that does not begin with 'document:', got {origin!r}")
+        kept = list(notices)
+        with only_writer(self._path), self._db.transaction():
+            return self._store.set_notices(origin, kept)
+
+    def compact(self) -> None:
+        """Join all segments into one, without what was deleted, and give the space back."""
+        with self._writing() as (_, merger):
+            merger.compact()
+            self._db.shrink()
+
+    def get_note(self, key: str) -> Any:
+        """Return what was kept under a name, or None."""
+        self._check_open()
+        return self._db.get(f"note:{key}")
+
+    def set_note(self, key: str, value: Any) -> None:
+        """Keep a small JSON value with the index, such as which files were applied to it."""
+        self._check_open()
+        with only_writer(self._path), self._db.transaction():
+            self._db.set(f"note:{key}", value)
 
     @overload
     def search(  # type: ignore[overload-overlap]  # a str is a Sequence[str] too; the first that fits counts
-        self,
-        queries: str,
-        k: int = ...,
-        where: Where | None = ...,
-        *,
-        mode: Mode | str = ...,
-        include_retracted: bool = ...,
+        self, queries: str, k: int = ..., where: Where | None = ..., **options: Any
     ) -> list[Hit]: ...
     @overload
     def search(
-        self,
-        queries: Sequence[str],
-        k: int = ...,
-        where: Where | None = ...,
-        *,
-        mode: Mode | str = ...,
-        include_retracted: bool = ...,
+        self, queries: Sequence[str], k: int = ..., where: Where | None = ..., **options: Any
     ) -> list[list[Hit]]: ...
     def search(
         self,
@@ -203,6 +275,10 @@ class HybridIndex:
         *,
         mode: Mode | str = Mode.HYBRID,
         include_retracted: bool = False,
+        exact: bool = False,
+        per_document: int | None = None,
+        settings: SearchSettings | None = None,
+        rerank: bool = True,
     ) -> list[Hit] | list[list[Hit]]:
         """Find passages.
 
@@ -211,25 +287,35 @@ class HybridIndex:
             k: Most hits for each query.
             where: Metadata filter; see ``radrag.indexes.filters.compile_where``.
             mode: ``"hybrid"``, ``"lexical"`` or ``"dense"``.
-            include_retracted: Also return passages of retracted documents.
+            include_retracted: Also return passages of retracted documents, with ``"retracted"`` among their flags.
+            exact: Compare with every vector; otherwise large segments are searched approximately (their recall is in
+                the manifest).
+            per_document: Most passages of one document.
+            settings: Fusion, weight and depth for this search; by default those of the index.
+            rerank: Let the index's re-ranker, if it has one, put the best hits in order.
 
         Returns:
             Hits, best first, ties by document id and then start; for several queries a list of such lists.
+
+        Raises:
+            IndexCorruptError: If a text that was found is not the one that was stored.
         """
         self._check_open()
-        if k < 1:
-            raise ValueError(f"k must be at least 1, got {k}")
+        if k < 1 or (per_document is not None and per_document < 1):
+            raise ValueError(f"k and per_document must be at least 1, got {k} and {per_document}")
         batch = [queries] if isinstance(queries, str) else list(queries)
         if any(not isinstance(query, str) or not query.strip() for query in batch):
             raise ValueError(f"a query must be text that is not blank, got {batch!r}")
-        found = self._searcher.search(batch, k, self._mask(where or {}, include_retracted), Mode(mode))
-        passages = self._store.passages([number for hits in found for number, *_ in hits])
-        results = []
-        for hits in found:
-            made = [Hit(passages[number], score, lexical, dense) for number, score, lexical, dense in hits]
-            made.sort(key=lambda hit: (-hit.score, hit.passage.document_id, hit.passage.start))
-            results.append(made[:k])
+        reranker = self._reranker() if rerank else None
+        asked = Request(k, where or {}, Mode(mode), include_retracted, exact, per_document, settings, reranker)
+        results = self._read(lambda state: find(state, self._store, batch, asked))
         return results[0] if isinstance(queries, str) else results
+
+    def as_retriever(self, **options: Any) -> BaseRetriever:
+        """Return a llama-index retriever over this index; see ``radrag.indexes.retriever.as_retriever``."""
+        from radrag.indexes.retriever import as_retriever
+
+        return as_retriever(self, **options)
 
     def document(self, document_id: str) -> Document:
         """Return a stored document; its text is checked against its hash.
@@ -244,24 +330,34 @@ class HybridIndex:
     def documents(self) -> Iterator[Document]:
         """Yield every document in the order they were added."""
         self._check_open()
-        return (self._store.document(name) for name in self._store.document_names())
+        return (self._store.document(name) for name in self._store.names())
 
     def passage(self, passage_id: int) -> Passage:
         """Return a stored passage.
 
         Raises:
             KeyError: If there is none of that id.
+            IndexCorruptError: If it was altered on disk.
         """
+        return self._passages([passage_id])[0]
+
+    def neighbours(self, passage_id: int, before: int = 1, after: int = 1) -> list[Passage]:
+        """Return a passage with those of its document that stand before and after it, in the order of the text.
+
+        Raises:
+            KeyError: If there is no passage of that id.
+        """
+        if before < 0 or after < 0:
+            raise ValueError(f"before and after must be at least 0, got {before} and {after}")
         self._check_open()
-        found = self._store.passages([passage_id])
-        if passage_id not in found:
-            raise KeyError(f"no passage {passage_id} in {self._path}")
-        return found[passage_id]
+        with self._db.snapshot():
+            siblings = self._store.siblings(passage_id) or [passage_id]
+            place = siblings.index(passage_id)
+            return self._passages(siblings[max(0, place - before) : place + after + 1])
 
     def rarity(self, terms: Sequence[str]) -> dict[str, float]:
         """Return how rare each index term is among the passages: its inverse document frequency."""
-        self._check_open()
-        return self._searcher.rarity(terms)
+        return self._read(lambda state: state.searcher.rarity(terms))
 
     @property
     def encoder(self) -> Encoder:
@@ -269,43 +365,87 @@ class HybridIndex:
         return self._encoder
 
     @property
+    def settings(self) -> SearchSettings:
+        """How it searches unless told otherwise."""
+        return SearchSettings(**self._settings["search"])
+
+    @property
     def manifest(self) -> dict[str, Any]:
-        """What it is: format, encoder, tokenizer, chunking, search settings, counts and a hash of its content."""
+        """What it is: format, encoder, tokenizer, chunking, search settings, counts, segments, a hash of its content."""
         self._check_open()
-        return {**self._settings, **self._store.counts(), "content": self._store.get("content")}
+        with self._db.snapshot():
+            segments = [{"rows": one.rows, "vectors": one.vectors} for one in self._ledger.segments()]
+            facts = {"dead": len(self._ledger.dead()), "content": self._ledger.content(), "segments": segments}
+            return {**self._settings, **self._store.counts(), **facts}
 
     def verify(self) -> list[str]:
         """Check every byte against the recorded hashes; return what is wrong, a line each."""
         self._check_open()
-        return verify_index(self._path, self._store)
+        return retry_missing(lambda: verify_index(self._path, self._db))
+
+    def _passages(self, ids: Sequence[int]) -> list[Passage]:
+        self._check_open()
+        found = self._store.passages(ids)
+        for number in ids:
+            if number not in found:
+                raise KeyError(f"no passage {number} in {self._path}")
+        return [found[number] for number in ids]
 
     def _check_open(self) -> None:
         if not self._open:
             raise IndexStateError(f"the index {self._path} is closed; open it again with HybridIndex.open")
 
-    def _mask(self, where: Where, include_retracted: bool) -> NDArray[np.bool_] | None:
-        """Which rows a filter admits, or None if it admits all; the last few filters are remembered."""
-        key = f"{include_retracted} {sorted(where.items(), key=repr)!r}"
-        if key not in self._masks:
-            mask = np.isin(self._searcher.owners, self._store.matching(where, include_retracted))
-            while len(self._masks) >= _MAX_MASKS:
-                del self._masks[next(iter(self._masks))]
-            self._masks[key] = None if mask.all() else mask
-        return self._masks[key]
+    @contextmanager
+    def _writing(self) -> Iterator[tuple[Writer, Merger]]:
+        """Give what changes the index, to one process at a time; join segments afterwards, also after an error."""
+        self._check_open()
+        chunking = Chunking(**self._settings["chunking"])
+        with only_writer(self._path):
+            merger = Merger(self._path, self._db, self._encoder.dim)
+            before = self._db.get("revision")
+            try:
+                yield Writer(self._path, self._db, self._passage_encoder(), chunking, self._settings["facets"]), merger
+            finally:
+                if self._db.get("revision") != before:
+                    merger.settle()
 
-    def _load(self) -> None:
-        def read() -> Searcher:
-            with self._store.snapshot():
-                ids, owners = self._store.passage_rows()
-                segments = read_segments(self._path, self._store, self._settings["dim"])
-            if sum(len(segment.vectors) for segment in segments) != len(ids):
-                raise IndexCorruptError(f"{self._path}: segments and passages differ in number; rebuild the index")
-            return Searcher(segments, ids, owners, self._encoder, SearchSettings(**self._settings["search"]))
+    def _passage_encoder(self) -> Encoder:
+        if not self._settings["cache_embeddings"]:
+            return self._encoder
+        from radrag.indexes.embedding_cache import CachedEncoder
 
-        self._searcher = retry_missing(read)
-        self._masks: dict[str, NDArray[np.bool_] | None] = {}
+        return CachedEncoder(self._encoder, self._path / "embeddings.sqlite")
+
+    def _reranker(self) -> Any:
+        if self._loaded_reranker is None and self._given_reranker is not None:
+            from radrag.indexes.rerank import load_reranker
+
+            self._loaded_reranker = load_reranker(self._given_reranker)
+        return self._loaded_reranker
+
+    def _read(self, use: Callable[[State], T]) -> T:
+        """Let a function see the last whole state, with the store held at it."""
+        self._check_open()
+
+        def once() -> T:
+            with self._db.snapshot():
+                return use(self._current())
+
+        return retry_missing(once)
+
+    def _current(self) -> State:
+        state, revision = self._state, self._db.get("revision")
+        if state is None or state.revision != revision:
+            with self._lock:
+                state = State(self._path, self._db, self._encoder, self._settings, self._state)
+                self._state = state
+        return state
 
 
-def _bar(shown: bool) -> Progress:
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    return Progress(*columns, disable=not shown)
+def _name(given: Any) -> str | None:
+    return str(given) if isinstance(given, str | Path) else None
+
+
+def _sum(report: dict[str, int], counts: dict[str, int]) -> None:
+    for name, count in counts.items():
+        report[name] += count

@@ -1,113 +1,200 @@
-"""Term postings of a batch of passages: which rows hold which term how often. Written once, then memory-mapped."""
+"""Term postings of passages: which rows hold which term how often. Written once, then memory-mapped.
+
+A posting names its row and, by a code, the pair (occurrences of the term in the row, terms in the row). A segment has
+few distinct pairs, so BM25 looks a posting's impact up in a short table, exactly and without touching the row's length.
+"""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+import mmap
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import chain, count
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-FILES = ("terms.txt", "indptr.npy", "rows.npy", "frequencies.npy", "lengths.npy")
+ARRAYS = ("term_ends", "indptr", "rows", "codes", "pairs", "max_tf", "lengths")
+FILES = ("terms.bin", *(f"{name}.npy" for name in ARRAYS))
+_REMEMBERED = 1 << 16
+_BLOCK = 1 << 16
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Postings:
     """Postings of ``n`` rows over ``t`` terms, compressed by term.
 
     Attributes:
-        vocabulary: Term to its position in ``indptr``.
-        indptr: int64 ``[t + 1]``; term ``i`` owns ``rows[indptr[i]:indptr[i + 1]]``.
-        rows: int32 row numbers, ascending within a term.
-        frequencies: int32 occurrences of the term in that row.
-        lengths: int32 ``[n]`` terms in each row.
+        text: UTF-8 of all terms, concatenated in bytewise order.
+        term_ends: int64 ``[t]``; where each term ends in ``text``.
+        indptr: int64 ``[t + 1]``; term ``i`` owns the postings from ``indptr[i]`` to ``indptr[i + 1]``.
+        rows: int32, the row of each posting, ascending within a term.
+        codes: uint16 (uint32 above 65,536 pairs), the position of each posting's pair in ``pairs``.
+        pairs: int32 ``[p, 2]``, the distinct (occurrences of a term in a row, terms in that row), sorted.
+        max_tf: int32 ``[t]``, the most occurrences of each term in one row.
+        lengths: int32 ``[n]``, terms in each row.
     """
 
-    vocabulary: dict[str, int]
+    text: memoryview
+    term_ends: NDArray[np.int64]
     indptr: NDArray[np.int64]
     rows: NDArray[np.int32]
-    frequencies: NDArray[np.int32]
+    codes: NDArray[np.unsignedinteger]
+    pairs: NDArray[np.int32]
+    max_tf: NDArray[np.int32]
     lengths: NDArray[np.int32]
+    _found: dict[str, int] = field(default_factory=dict, init=False, repr=False)
 
-    def of(self, term: str) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
-        """Return the rows that hold a term and how often each does; empty arrays if none does."""
-        position = self.vocabulary.get(term)
+    def __post_init__(self) -> None:
+        terms, postings = len(self.term_ends), len(self.rows)
+        if not (
+            len(self.text) == (self.term_ends[-1] if terms else 0)
+            and len(self.indptr) == terms + 1 == len(self.max_tf) + 1
+            and self.indptr[-1] == postings == len(self.codes)
+        ):
+            raise ValueError(
+                f"postings do not fit together: {terms} terms in {len(self.text)} bytes, {len(self.indptr)} places for "
+                f"{postings} rows, {len(self.codes)} codes and {len(self.max_tf)} maxima; rebuild the index"
+            )
+
+    @property
+    def count(self) -> int:
+        """How many rows there are."""
+        return len(self.lengths)
+
+    def find(self, term: str) -> int:
+        """Return the position of a term, or -1 if no row holds it."""
+        position = self._found.get(term)
         if position is None:
-            return self.rows[:0], self.frequencies[:0]
-        low, high = self.indptr[position], self.indptr[position + 1]
-        return self.rows[low:high], self.frequencies[low:high]
+            wanted = term.encode("utf-8", "surrogatepass")  # a query may hold what no stored text can
+            position = self.bisect(wanted)
+            if position == len(self.term_ends) or self.term(position) != wanted:
+                position = -1
+            if len(self._found) >= _REMEMBERED:
+                self._found.clear()
+            self._found[term] = position
+        return position
 
-    def documents(self) -> list[list[str]]:
-        """Return each row's terms as a list, in alphabetical order of term."""
-        lists: list[list[str]] = [[] for _ in range(len(self.lengths))]
-        for term in sorted(self.vocabulary):
-            for row, frequency in zip(*self.of(term), strict=True):
-                lists[row].extend([term] * int(frequency))
-        return lists
+    def bisect(self, wanted: bytes, low: int = 0) -> int:
+        """Return the first position, from ``low`` on, whose term is not before ``wanted`` bytewise."""
+        high = len(self.term_ends)
+        while low < high:
+            middle = (low + high) // 2
+            if self.term(middle) < wanted:
+                low = middle + 1
+            else:
+                high = middle
+        return low
+
+    def term(self, position: int) -> bytes:
+        """Return the UTF-8 of the term at a position."""
+        start = self.term_ends[position - 1] if position else 0
+        return bytes(self.text[start : self.term_ends[position]])
+
+    def of(self, position: int) -> tuple[NDArray[np.int32], NDArray[np.unsignedinteger]]:
+        """Return the rows that hold the term at a position, and the code of each."""
+        low, high = self.indptr[position], self.indptr[position + 1]
+        return self.rows[low:high], self.codes[low:high]
+
+    def slice(self, low: int, high: int) -> list[bytes]:
+        """Return the UTF-8 of the terms at the positions from ``low`` up to ``high``."""
+        if low >= high:
+            return []
+        start = int(self.term_ends[low - 1]) if low else 0
+        ends = (self.term_ends[low:high] - start).tolist()
+        piece = bytes(self.text[start : start + ends[-1]])
+        return [piece[a:b] for a, b in zip([0, *ends], ends, strict=False)]
+
+    def terms(self) -> Iterator[str]:
+        """Yield the terms in order."""
+        for low in range(0, len(self.term_ends), _BLOCK):
+            for term in self.slice(low, min(low + _BLOCK, len(self.term_ends))):
+                yield term.decode()
+
+    def documents(self, keep: NDArray[np.bool_] | None = None) -> list[list[str]]:
+        """Return each row's terms as a list, in order of term, repeated as often as they occur.
+
+        Args:
+            keep: bool ``[n]``, the rows wanted; None for all.
+        """
+        lists: list[list[str]] = [[] for _ in range(self.count)]
+        for position, term in enumerate(self.terms()):
+            rows, codes = self.of(position)
+            for row, frequency in zip(rows.tolist(), self.pairs[codes, 0].tolist(), strict=True):
+                lists[row].extend([term] * frequency)
+        return lists if keep is None else [lists[row] for row in np.flatnonzero(keep).tolist()]
 
 
 def build_postings(token_lists: Iterable[Sequence[str]]) -> Postings:
     """Invert token lists; row ``i`` of the result is list ``i``."""
-    vocabulary: dict[str, int] = {}
-    terms: list[int] = []
-    rows: list[int] = []
-    frequencies: list[int] = []
-    lengths: list[int] = []
-    for row, tokens in enumerate(token_lists):
-        counts = Counter(tokens)
-        terms.extend(vocabulary.setdefault(term, len(vocabulary)) for term in counts)
-        rows.extend([row] * len(counts))
-        frequencies.extend(counts.values())
-        lengths.append(len(tokens))
-    of_term = np.asarray(terms, dtype=np.int64)
-    order = np.argsort(of_term, kind="stable")
-    indptr = np.zeros(len(vocabulary) + 1, dtype=np.int64)
-    np.cumsum(np.bincount(of_term, minlength=len(vocabulary)), out=indptr[1:])
+    vocabulary: defaultdict[str, int] = defaultdict(count().__next__)
+    sizes: list[int] = []
+
+    def measured() -> Iterator[Sequence[str]]:
+        for tokens in token_lists:
+            sizes.append(len(tokens))
+            yield tokens
+
+    seen = np.fromiter(map(vocabulary.__getitem__, chain.from_iterable(measured())), dtype=np.int64)
+    lengths = np.asarray(sizes, dtype=np.int32)
+    terms = sorted(vocabulary)  # by code point, which is also the order of the UTF-8
+    rank = np.empty(len(terms), dtype=np.int64)
+    rank[np.fromiter(map(vocabulary.__getitem__, terms), dtype=np.int64, count=len(terms))] = np.arange(len(terms))
+    rows_of = np.repeat(np.arange(len(lengths)), lengths)
+    keys = np.sort(rank[seen] * len(lengths) + rows_of)
+    starts = np.flatnonzero(np.diff(keys, prepend=-1))
+    frequencies = np.diff(starts, append=len(keys))
+    of_term, rows = np.divmod(keys[starts], max(len(lengths), 1))
+    indptr = np.zeros(len(terms) + 1, dtype=np.int64)
+    np.cumsum(np.bincount(of_term, minlength=len(terms)), out=indptr[1:])
+    pairs, codes = _pairs(frequencies, lengths[rows])
+    encoded = [term.encode() for term in terms]
+    ends = np.cumsum(np.fromiter(map(len, encoded), dtype=np.int64, count=len(terms)))
+    max_tf = np.maximum.reduceat(frequencies, indptr[:-1]) if terms else frequencies
     return Postings(
-        vocabulary=vocabulary,
+        text=memoryview(b"".join(encoded)),
+        term_ends=ends,
         indptr=indptr,
-        rows=np.asarray(rows, dtype=np.int32)[order],
-        frequencies=np.asarray(frequencies, dtype=np.int32)[order],
-        lengths=np.asarray(lengths, dtype=np.int32),
+        rows=rows.astype(np.int32),
+        codes=codes,
+        pairs=pairs,
+        max_tf=max_tf.astype(np.int32),
+        lengths=lengths,
     )
 
 
-def merge_postings(parts: Sequence[Postings]) -> Postings:
-    """Join postings, the rows of each part after those of the parts before it."""
-    vocabulary: dict[str, int] = {}
-    terms, rows = [], []
-    offset = 0
-    for part in parts:
-        renumbered = np.asarray([vocabulary.setdefault(t, len(vocabulary)) for t in part.vocabulary], dtype=np.int64)
-        terms.append(np.repeat(renumbered, np.diff(part.indptr)))
-        rows.append(np.asarray(part.rows) + np.int32(offset))
-        offset += len(part.lengths)
-    of_term = np.concatenate(terms)
-    order = np.argsort(of_term, kind="stable")
-    indptr = np.zeros(len(vocabulary) + 1, dtype=np.int64)
-    np.cumsum(np.bincount(of_term, minlength=len(vocabulary)), out=indptr[1:])
-    return Postings(
-        vocabulary=vocabulary,
-        indptr=indptr,
-        rows=np.concatenate(rows)[order],
-        frequencies=np.concatenate([part.frequencies for part in parts])[order],
-        lengths=np.concatenate([part.lengths for part in parts]),
-    )
+def code_type(pairs: int) -> type[np.unsignedinteger]:
+    """Return the type of codes that tell so many pairs apart."""
+    return np.uint16 if pairs <= 1 << 16 else np.uint32
 
 
 def write_postings(postings: Postings, folder: Path) -> None:
     """Write postings into an existing folder (``FILES``)."""
-    (folder / "terms.txt").write_text("\n".join(postings.vocabulary), encoding="utf-8")
-    np.save(folder / "indptr.npy", postings.indptr)
-    np.save(folder / "rows.npy", postings.rows)
-    np.save(folder / "frequencies.npy", postings.frequencies)
-    np.save(folder / "lengths.npy", postings.lengths)
+    (folder / "terms.bin").write_bytes(postings.text)
+    for name in ARRAYS:
+        np.save(folder / f"{name}.npy", getattr(postings, name), allow_pickle=False)
 
 
 def read_postings(folder: Path) -> Postings:
-    """Open postings written by ``write_postings``; the arrays are memory-mapped."""
-    text = (folder / "terms.txt").read_text(encoding="utf-8")
-    arrays = [np.load(folder / name, mmap_mode="r", allow_pickle=False) for name in FILES[1:]]
-    return Postings({term: i for i, term in enumerate(text.split("\n"))} if text else {}, *arrays)
+    """Open postings written by ``write_postings``; everything is memory-mapped.
+
+    Raises:
+        ValueError: The files do not fit together.
+    """
+    with (folder / "terms.bin").open("rb") as stream:
+        size = stream.seek(0, 2)  # an empty file cannot be mapped
+        text = memoryview(mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) if size else b"")
+    arrays = (np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False) for name in ARRAYS)
+    return Postings(text, *map(np.asarray, arrays))  # slicing a plain view is several times faster than a memmap
+
+
+def _pairs(
+    frequencies: NDArray[np.int64], lengths: NDArray[np.int32]
+) -> tuple[NDArray[np.int32], NDArray[np.unsignedinteger]]:
+    """Return the distinct pairs, sorted, and the position of each posting's pair."""
+    keys = frequencies << 32 | lengths
+    distinct = np.unique(keys)
+    pairs = np.stack([distinct >> 32, distinct & 0xFFFFFFFF], axis=1).astype(np.int32)
+    return pairs, np.searchsorted(distinct, keys).astype(code_type(len(distinct)))

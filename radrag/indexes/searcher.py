@@ -1,4 +1,4 @@
-"""Searching what an index has loaded: candidates from words and vectors, each scored by both, then fused."""
+"""Searching one state of an index: candidates from words and vectors, each scored by both, then fused."""
 
 from __future__ import annotations
 
@@ -10,13 +10,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from radrag.indexes.bm25 import ENGINES, check_parameters
-from radrag.indexes.fusion import Fusion, reciprocal_rank_fusion, score_fusion
+from radrag.indexes.bm25 import ENGINES, Statistics, check_parameters
+from radrag.indexes.fusion import Fusion, rank_fusion, score_fusion
 from radrag.indexes.segments import Segment
-from radrag.indexes.tokens import tokenize
+from radrag.indexes.tokens import query_terms
 from radrag.protocols import Encoder
 
 Found = tuple[int, float, float | None, float | None]
+Masks = Sequence[NDArray[np.bool_] | None]
 
 
 class Mode(StrEnum):
@@ -59,131 +60,131 @@ class SearchSettings:
 
 
 class Searcher:
-    """One state of an index, in memory.
+    """Finds rows of segments. Rows are numbered through all segments in order.
 
     Args:
-        segments: Its segments, in row order.
-        ids: int64 ``[n]`` passage id of each row, ascending.
-        owners: int64 ``[n]`` document number of each row.
+        segments: The segments.
+        live: For each segment bool ``[n]``, which rows still exist; None for all.
+        statistics: What BM25 needs to know of all that lives.
         encoder: Encoder of queries.
         settings: How to search.
     """
 
     def __init__(
-        self,
-        segments: Sequence[Segment],
-        ids: NDArray[np.int64],
-        owners: NDArray[np.int64],
-        encoder: Encoder,
+        self, segments: Sequence[Segment], live: Masks, statistics: Statistics, encoder: Encoder,
         settings: SearchSettings,
-    ) -> None:
-        self._ids, self.owners, self._encoder, self._settings = ids, owners, encoder, settings
+    ) -> None:  # fmt: skip
+        self._segments, self._live, self.statistics = segments, live, statistics
+        self._encoder, self._settings = encoder, settings
         postings = [segment.postings for segment in segments]
-        self._lexical = ENGINES[settings.lexical](postings, settings.k1, settings.b)
-        self._segments = segments
-        self._flat: Any = None
+        self._lexical = ENGINES[settings.lexical](postings, settings.k1, settings.b, live)
+        self._offsets = np.cumsum([0, *(segment.rows for segment in segments)])
 
     def __len__(self) -> int:
-        return len(self._ids)
+        return self.statistics.rows
 
-    def search(self, queries: Sequence[str], k: int, mask: NDArray[np.bool_] | None, mode: Mode) -> list[list[Found]]:
+    def search(
+        self, queries: Sequence[str], k: int, masks: Masks | None = None, mode: Mode = Mode.HYBRID, *,
+        exact: bool = False, settings: SearchSettings | None = None,
+    ) -> list[list[Found]]:  # fmt: skip
         """Find the best ``k`` rows, and all that tie with the last of them.
 
         Args:
             queries: Texts.
             k: Hits wanted.
-            mask: bool ``[n]``, the rows that may be returned; None for all.
+            masks: For each segment bool ``[n]``, which rows may be returned; None for all that exist.
             mode: Which searches take part.
+            exact: Compare with every vector, however many there are.
+            settings: Fusion, weight and depth for this search; k1, b and engine stay as they are.
 
         Returns:
             For each query (passage id, score, BM25 or None, cosine or None), in no promised order.
         """
-        admitted = len(self) if mask is None else int(mask.sum())
-        if not admitted or not queries:
+        chosen, admitted = settings or self._settings, self._live if masks is None else masks
+        if not queries or not self._segments:
             return [[] for _ in queries]
-        depth = min(admitted, max(self._settings.depth, k))
-        dense = self._dense(queries, depth, mask) if mode is not Mode.LEXICAL else [None] * len(queries)
+        depth = max(chosen.depth, k) if mode is Mode.HYBRID else k
+        dense: list[Any] = [None] * len(queries)
+        if mode is not Mode.LEXICAL:
+            dense = self._dense(queries, depth, admitted, exact)
         return [
-            self._one(query, k, depth, mask, found, mode) for query, found in zip(queries, dense, strict=True)
-        ]  # fmt: skip
+            self._one(query_terms(query), k, depth, admitted, found, mode, chosen)
+            for query, found in zip(queries, dense, strict=True)
+        ]
 
     def rarity(self, terms: Sequence[str]) -> dict[str, float]:
         """Return each term's inverse document frequency, ``log(1 + (N - n + .5) / (n + .5))``."""
-        weights = {}
-        for term in terms:
-            holders = sum(len(segment.postings.of(term)[0]) for segment in self._segments)
-            weights[term] = float(np.log1p((len(self) - holders + 0.5) / (holders + 0.5)))
-        return weights
+        holders = self._lexical.holders(terms, self.statistics)
+        return {term: float(np.log1p((len(self) - holders[term] + 0.5) / (holders[term] + 0.5))) for term in terms}
 
-    def _one(self, query: str, k: int, depth: int, mask: Any, dense: Any, mode: Mode) -> list[Found]:
+    def _one(
+        self, terms: list[str], k: int, depth: int, masks: Masks, dense: Any, mode: Mode, settings: SearchSettings
+    ) -> list[Found]:
         if mode is Mode.DENSE:
             rows, cosines, _ = dense
-            return [
-                (int(self._ids[r]), float(c), None, float(c)) for r, c in zip(*_best(rows, cosines, k), strict=True)
-            ]
-        scores = self._lexical.scores(tokenize(query))
-        if mask is not None:
-            scores = np.where(mask, scores, 0)
-        matched = np.flatnonzero(scores)
+            return [(number, value, None, value) for number, value in zip(self._ids(rows), cosines.tolist(), strict=True)]
+        rows, scores = self._lexical.top(terms, depth, masks, self.statistics)
         if mode is Mode.LEXICAL:
-            rows, values = _best(matched, scores[matched], k)
-            return [(int(self._ids[r]), float(v), float(v), None) for r, v in zip(rows, values, strict=True)]
-        lexical_rows, lexical_scores = _best(matched, scores[matched], depth)
-        return self._fuse(scores, lexical_rows, lexical_scores, dense, k)
+            return [(number, value, value, None) for number, value in zip(self._ids(rows), scores.tolist(), strict=True)]
+        return self._fuse(terms, rows, dense, k, settings)
 
-    def _fuse(self, scores: Any, lexical_rows: Any, lexical_scores: Any, dense: Any, k: int) -> list[Found]:
-        dense_rows, cosines, vector = dense
-        weights = (1 - self._settings.dense_weight, self._settings.dense_weight)
+    def _fuse(
+        self, terms: list[str], lexical_rows: NDArray[np.int64], dense: Any, k: int, settings: SearchSettings
+    ) -> list[Found]:
+        dense_rows, _, vector = dense
         rows = np.union1d(lexical_rows, dense_rows)
-        cosine = np.zeros(len(rows), dtype=np.float32)
-        if len(rows):
-            cosine = self._index().reconstruct_batch(rows) @ vector
-        if self._settings.fusion is Fusion.RRF:
-            by_words = lexical_rows[np.lexsort((lexical_rows, -lexical_scores))]
-            by_vectors = dense_rows[np.lexsort((dense_rows, -cosines))]
-            ranks = reciprocal_rank_fusion([by_words.tolist(), by_vectors.tolist()], weights)
-            fused = np.asarray([ranks[row] for row in rows.tolist()])
+        scores, cosines = self._lexical.at(terms, rows, self.statistics), self._cosines(vector, rows)
+        weights = (1 - settings.dense_weight, settings.dense_weight)
+        by_words = np.isin(rows, lexical_rows)
+        if settings.fusion is Fusion.RRF:
+            took_part = np.stack([by_words, np.isin(rows, dense_rows)])
+            fused = rank_fusion(np.stack([scores, cosines]), took_part, weights)
         else:
-            fused = score_fusion(np.stack([scores[rows], cosine]), weights, self._settings.fusion)
-        best, values = _best(np.arange(len(rows)), fused, k)
-        lexical = set(lexical_rows.tolist())
+            fused = score_fusion(np.stack([scores, cosines]), weights, settings.fusion)
+        best, values = best_with_ties(np.arange(len(rows)), fused, k)
         return [
-            (
-                int(self._ids[rows[i]]),
-                float(value),
-                float(scores[rows[i]]) if rows[i] in lexical else None,
-                float(cosine[i]),
-            )
-            for i, value in zip(best, values, strict=True)
+            (number, value, float(scores[i]) if by_words[i] else None, float(cosines[i]))
+            for number, i, value in zip(self._ids(rows[best]), best.tolist(), values.tolist(), strict=True)
         ]
 
-    def _dense(self, queries: Sequence[str], depth: int, mask: Any) -> list[Any]:
-        import faiss
-
+    def _dense(self, queries: Sequence[str], depth: int, masks: Masks, exact: bool) -> list[Any]:
         vectors = self._encoder.encode(queries, "query")
-        parameters = None
-        if mask is not None:
-            library: Any = faiss  # its stubs know only the C++ signatures
-            selector = library.IDSelectorBitmap(np.packbits(mask, bitorder="little"))
-            parameters = library.SearchParameters(sel=selector)
-        cosines, rows = self._index().search(vectors, depth, params=parameters)
-        found = []
-        for vector, row, cosine in zip(vectors, rows, cosines, strict=True):
-            kept = row >= 0
-            found.append((row[kept], cosine[kept], vector))
+        rows: list[list[Any]] = [[] for _ in queries]
+        cosines: list[list[Any]] = [[] for _ in queries]
+        for segment, offset, mask in zip(self._segments, self._offsets, masks, strict=False):
+            found = segment.dense.top(vectors, depth, mask, exact)
+            for place, (local, values) in enumerate(found):
+                rows[place].append(local + offset)
+                cosines[place].append(values)
+        return [
+            (*best_with_ties(np.concatenate(one), np.concatenate(values), depth), vector)
+            for one, values, vector in zip(rows, cosines, vectors, strict=True)
+        ]
+
+    def _cosines(self, vector: NDArray[np.float32], rows: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Return the cosine of each of these rows, ascending, with a query."""
+        cuts = np.searchsorted(rows, self._offsets)
+        parts = [
+            segment.dense.at(vector, rows[low:high] - offset)
+            for segment, offset, low, high in zip(self._segments, self._offsets, cuts, cuts[1:], strict=False)
+            if low < high
+        ]
+        return np.concatenate(parts) if parts else np.zeros(0)
+
+    def _ids(self, rows: NDArray[np.int64]) -> list[int]:
+        """Return the passage id of each row."""
+        ids = np.empty(len(rows), dtype=np.int64)
+        owner = np.searchsorted(self._offsets, rows, side="right") - 1
+        for number in np.unique(owner).tolist():
+            chosen = owner == number
+            ids[chosen] = self._segments[number].ids[rows[chosen] - self._offsets[number]]
+        found: list[int] = ids.tolist()
         return found
 
-    def _index(self) -> Any:
-        if self._flat is None:
-            import faiss
 
-            self._flat = faiss.IndexFlatIP(self._encoder.dim)
-            for segment in self._segments:
-                self._flat.add(np.ascontiguousarray(segment.vectors))
-        return self._flat
-
-
-def _best(rows: Any, scores: Any, k: int) -> tuple[Any, Any]:
+def best_with_ties(
+    rows: NDArray[np.int64], scores: NDArray[np.floating], k: int
+) -> tuple[NDArray[np.int64], NDArray[np.floating]]:
     """Return the ``k`` rows of highest score and all that tie with the last of them."""
     if len(scores) > k:
         threshold = np.partition(scores, len(scores) - k)[len(scores) - k]

@@ -1,4 +1,4 @@
-"""A segment: the postings and vectors of a batch of passages, in a folder written once and never changed."""
+"""A segment: what some passages are found by, in a folder of arrays written once, never changed and memory-mapped."""
 
 from __future__ import annotations
 
@@ -6,79 +6,138 @@ import hashlib
 import os
 import shutil
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from radrag.errors import IndexCorruptError
-from radrag.indexes.postings import FILES, Postings, read_postings, write_postings
+from radrag.indexes.dense import DenseSegment
+from radrag.indexes.ledger import SegmentEntry
+from radrag.indexes.postings import Postings, build_postings, read_postings, write_postings
 
-_FILES = (*FILES, "vectors.npy")
 T = TypeVar("T")
+_ARRAYS = ("vectors", "ids", "owners")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Segment:
-    """Rows of an index.
+    """Rows of an index, a passage each, ascending by passage id.
 
     Attributes:
-        postings: Which terms each row holds.
-        vectors: float32 ``[rows, dim]`` of unit length.
+        postings: Which words each row holds.
+        facets: Which metadata values each row has.
+        vectors: float16 ``[n, dim]`` of unit length.
+        dense: Search over the vectors.
+        ids: int64 ``[n]`` passage ids.
+        owners: int64 ``[n]`` numbers of their documents.
     """
 
     postings: Postings
-    vectors: NDArray[np.float32]
+    facets: Postings
+    vectors: NDArray[np.float16]
+    dense: DenseSegment
+    ids: NDArray[np.int64]
+    owners: NDArray[np.int64]
+
+    @property
+    def rows(self) -> int:
+        """How many passages it holds."""
+        return len(self.ids)
 
 
-def write_segment(segment: Segment, parent: Path) -> tuple[str, dict[str, str]]:
-    """Write a segment whole, or not at all.
+def memory_segment(postings: Postings, vectors: NDArray[np.floating]) -> Segment:
+    """Return a segment that is on no disk; a row's id and owner are its position."""
+    rows = np.arange(postings.count, dtype=np.int64)
+    halves = np.ascontiguousarray(vectors, dtype=np.float16)
+    return Segment(postings, build_postings([()] * len(rows)), halves, DenseSegment(halves, None, None), rows, rows)
 
-    Returns:
-        Name of its folder under ``parent`` and the sha256 of each file.
-    """
+
+@contextmanager
+def new_folder(parent: Path) -> Iterator[Path]:
+    """Give an empty folder to fill and then to pass to ``named``; it is removed on an error."""
     name = uuid.uuid4().hex[:12]
     draft = parent / f".{name}"
     draft.mkdir(parents=True)
     try:
-        write_postings(segment.postings, draft)
-        np.save(draft / "vectors.npy", np.ascontiguousarray(segment.vectors, dtype=np.float32))
-        hashes = {file: _sha256(draft / file) for file in _FILES}
-        for file in _FILES:
-            _sync(draft / file)
-        draft.rename(parent / name)
-        _sync(parent)
+        yield draft
     except BaseException:
         shutil.rmtree(draft, ignore_errors=True)
         raise
-    return name, hashes
 
 
-def read_segment(folder: Path, rows: int, dim: int) -> Segment:
-    """Open a segment, memory-mapped, and check that its shapes are the ones recorded."""
+def named(draft: Path) -> Path:
+    """Give a filled folder its name, after everything in it is on disk."""
+    for path in [*draft.rglob("*"), draft]:
+        sync(path)
+    final = draft.with_name(final_name(draft))
+    draft.rename(final)
+    sync(final.parent)
+    return final
+
+
+def final_name(draft: Path) -> str:
+    """Return the name that ``named`` will give."""
+    return draft.name.removeprefix(".")
+
+
+def write_arrays(
+    folder: Path, postings: Postings, facets: Postings, vectors: NDArray[np.floating]
+) -> None:  # ids and owners are known only inside the transaction that gives them
+    """Write what a segment's rows are found by."""
+    write_postings(postings, folder)
+    (folder / "facets").mkdir()
+    write_postings(facets, folder / "facets")
+    np.save(folder / "vectors.npy", np.ascontiguousarray(vectors, dtype=np.float16))
+
+
+def write_rows(folder: Path, ids: NDArray[np.int64], owners: NDArray[np.int64]) -> None:
+    """Write whose rows they are."""
+    np.save(folder / "ids.npy", ids)
+    np.save(folder / "owners.npy", owners)
+
+
+def entry(folder: Path, ids: NDArray[np.int64], vectors: Mapping[str, Any] | None) -> SegmentEntry:
+    """Describe a folder that is complete."""
+    return SegmentEntry(int(ids[0]), int(ids[-1]), final_name(folder), len(ids), file_hashes(folder), vectors)
+
+
+def read_segment(folder: Path, listed: SegmentEntry, dim: int) -> Segment:
+    """Open a segment, memory-mapped, and check that its shapes are the ones recorded.
+
+    Raises:
+        FileNotFoundError: If a file of it is not there.
+        IndexCorruptError: If it cannot be read or is not what was recorded.
+    """
     try:
-        segment = Segment(read_postings(folder), np.load(folder / "vectors.npy", mmap_mode="r", allow_pickle=False))
+        loaded = (np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False) for name in _ARRAYS)
+        vectors, ids, owners = (np.asarray(array) for array in loaded)
+        postings, facets = read_postings(folder), read_postings(folder / "facets")
     except (ValueError, UnicodeDecodeError, EOFError) as error:
         raise IndexCorruptError(f"segment {folder} cannot be read ({error}); rebuild the index") from error
-    if segment.vectors.shape != (rows, dim) or len(segment.postings.lengths) != rows:
+    shapes = (vectors.shape, ids.shape, owners.shape, postings.count, facets.count)
+    if shapes != ((listed.rows, dim), (listed.rows,), (listed.rows,), listed.rows, listed.rows):
         raise IndexCorruptError(
-            f"segment {folder} holds {len(segment.postings.lengths)} rows and vectors {segment.vectors.shape}, "
-            f"expected {rows} rows of {dim}; rebuild the index"
+            f"segment {folder} holds arrays of shapes {shapes}, expected {listed.rows} rows of {dim}; rebuild the index"
         )
-    return segment
+    if int(ids[0]) != listed.low or int(ids[-1]) != listed.high:
+        raise IndexCorruptError(f"segment {folder} holds other passages than recorded; rebuild the index")
+    facts = None if listed.vectors is None else dict(listed.vectors)
+    return Segment(postings, facets, vectors, DenseSegment(vectors, folder, facts), ids, owners)
 
 
-def verify_segment(folder: Path, files: dict[str, str]) -> list[str]:
+def verify_segment(folder: Path, files: Mapping[str, str]) -> list[str]:
     """Return what differs from the recorded hashes, a line each."""
     problems = []
     for file, expected in files.items():
         path = folder / file
         if not path.is_file():
             problems.append(f"{path} is missing")
-        elif _sha256(path) != expected:
+        elif file_sha256(path) != expected:
             problems.append(f"{path} was altered: its sha256 is not the one recorded")
     return problems
 
@@ -90,7 +149,7 @@ def remove_unnamed(parent: Path, keep: set[str]) -> None:
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def retry_missing(read: Callable[[], T], times: int = 3) -> T:
+def retry_missing(read: Callable[[], T], times: int = 5) -> T:
     """Call again if a file vanished meanwhile: a writer may have replaced the segments just listed."""
     for left in range(times - 1, -1, -1):
         try:
@@ -101,12 +160,20 @@ def retry_missing(read: Callable[[], T], times: int = 3) -> T:
     raise AssertionError
 
 
-def _sha256(path: Path) -> str:
+def file_hashes(folder: Path, known: Collection[str] = ()) -> dict[str, str]:
+    """Return the sha256 of each file below a folder that is not known yet, by its relative name."""
+    files = {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*")) if path.is_file()}
+    return {name: file_sha256(path) for name, path in files.items() if name not in known}
+
+
+def file_sha256(path: Path) -> str:
+    """Return the sha256 of a file."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def _sync(path: Path) -> None:
+def sync(path: Path) -> None:
+    """Wait until a file or folder is on disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -15,7 +15,7 @@ from radrag.indexes.searcher import SearchSettings
 from radrag.indexes.tokens import fingerprint as tokenizer_fingerprint
 from radrag.protocols import Encoder
 
-FORMAT = 1
+FORMAT = 2
 
 
 def make_settings(name: str | None, encoder: Encoder, chunking: Chunking, search: SearchSettings) -> dict[str, Any]:

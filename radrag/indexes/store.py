@@ -1,228 +1,275 @@
-"""SQLite store of documents, passages and segments. One transaction is one visible state."""
+"""Documents, passages and notices of an index: who they are, what they say, and the checksums that prove it."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from radrag.errors import IndexCorruptError, IndexStateError
+from radrag.corpora.retractions import RETRACTED, by_severity, notices_of, own_flags
+from radrag.errors import IndexCorruptError
+from radrag.indexes.database import Database, dump
 from radrag.indexes.filters import Where, compile_where
-from radrag.types import Document, Passage, Section
+from radrag.types import Document, Notice, Passage, Section
 
-_SCHEMA = """
-CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL);
-CREATE TABLE documents (
-    id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT NOT NULL UNIQUE, title TEXT NOT NULL, kind TEXT NOT NULL,
-    text TEXT NOT NULL, sections TEXT NOT NULL, metadata TEXT NOT NULL, retracted INTEGER NOT NULL, sha256 TEXT NOT NULL
-);
-CREATE TABLE passages (
-    id INTEGER PRIMARY KEY AUTOINCREMENT, document INTEGER NOT NULL REFERENCES documents (id),
-    first INTEGER NOT NULL, last INTEGER NOT NULL, path TEXT NOT NULL
-);
-CREATE INDEX passages_document ON passages (document);
-CREATE TABLE segments (id INTEGER PRIMARY KEY AUTOINCREMENT, folder TEXT NOT NULL, rows INTEGER NOT NULL,
-    files TEXT NOT NULL);
-"""
+_COLUMNS = "id, name, title, kind, text, sections, metadata, doi, sha256"
+_BY_ITSELF, _BY_NOTICE = 1, 2
 
 
-def text_sha256(document: Document) -> str:
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A stored document, its text checked.
+
+    Attributes:
+        number: The index's number of it, never reused.
+        name: Its id.
+        title: Its title.
+        kind: Its kind.
+        text: Its text.
+        sections: Its sections, as JSON.
+        metadata: Its metadata.
+        doi: Its DOI in lower case, or None.
+        sha256: Hash of what it says.
+    """
+
+    number: int
+    name: str
+    title: str
+    kind: str
+    text: str
+    sections: str
+    metadata: Mapping[str, Any]
+    doi: str | None
+    sha256: bytes
+
+
+def content_sha256(document: Document) -> bytes:
     """Hash what a document says: id, title, kind, text, sections and metadata."""
     sections = [[list(section.path), section.start, section.end] for section in document.sections]
-    parts = [document.id, document.title, document.kind, document.text, _dump(sections), _dump(document.metadata)]
-    return hashlib.sha256("\x00".join(parts).encode("utf-8", "surrogatepass")).hexdigest()
+    return _digest(document.id, document.title, document.kind, document.text, dump(sections), dump(document.metadata))
 
 
 class Store:
-    """Documents, passages and the list of segments, in one SQLite file.
+    """Documents, passages and notices in the index's database. Whoever changes them holds a transaction.
 
     Args:
-        path: The file.
-        create: Make it; it must not exist.
+        database: The database.
     """
 
-    def __init__(self, path: Path, *, create: bool = False) -> None:
-        self._path = path
-        if not create and not path.is_file():
-            raise IndexStateError(
-                f"{path} does not exist; make an index with HybridIndex.create or `radrag index build`"
-            )
-        self._db = sqlite3.connect(path, isolation_level=None, timeout=5, check_same_thread=False)
-        try:
-            self._db.execute("PRAGMA foreign_keys = ON")
-            self._db.execute("PRAGMA journal_mode = WAL")
-            self._db.execute("PRAGMA synchronous = FULL")
-            if create:
-                self._db.executescript(f"BEGIN; {_SCHEMA} COMMIT;")
-        except sqlite3.DatabaseError as error:
-            self._db.close()
-            raise IndexCorruptError(f"{path} is not a radrag store ({error}); rebuild the index") from error
+    def __init__(self, database: Database) -> None:
+        self._db = database
 
-    def close(self) -> None:
-        """Close the file."""
-        self._db.close()
+    def known(self, names: Sequence[str]) -> dict[str, tuple[bytes, int]]:
+        """Return content hash and version of each of these documents that is stored, by id."""
+        rows = self._db.among("SELECT name, sha256, version FROM documents WHERE name IN", names)
+        return {name: (sha256, version or 0) for name, sha256, version in rows}
 
-    @contextmanager
-    def transaction(self) -> Iterator[None]:
-        """Make everything inside visible at once, or nothing of it."""
-        try:
-            self._db.execute("BEGIN IMMEDIATE")
-        except sqlite3.OperationalError as error:
-            raise IndexStateError(f"{self._path} is being written by another process; try again later") from error
-        try:
-            yield
-        except BaseException:
-            self._db.execute("ROLLBACK")
-            raise
-        self._db.execute("COMMIT")
+    def insert(
+        self, documents: Sequence[Document], cut: Sequence[Sequence[Passage]]
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Store documents with their passages.
 
-    @contextmanager
-    def snapshot(self) -> Iterator[None]:
-        """Let everything read inside come from one state, whatever is written meanwhile."""
-        self._db.execute("BEGIN")
-        try:
-            yield
-        finally:
-            self._db.execute("ROLLBACK")
-
-    def get(self, key: str) -> Any:
-        """Return a setting, or None."""
-        try:
-            row = self._db.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
-        except sqlite3.DatabaseError as error:
-            raise IndexCorruptError(f"{self._path} is not a readable store ({error}); rebuild the index") from error
-        return None if row is None else json.loads(row[0])
-
-    def set(self, key: str, value: Any) -> None:
-        """Keep a setting (JSON)."""
-        self._db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, _dump(value)))
-
-    def has(self, names: Sequence[str]) -> dict[str, str]:
-        """Return the sha256 of each of these documents that is stored, by id."""
-        found: dict[str, str] = {}
-        for start in range(0, len(names), 500):
-            batch = list(names[start : start + 500])
-            marks = ", ".join("?" * len(batch))
-            found.update(self._db.execute(f"SELECT name, sha256 FROM documents WHERE name IN ({marks})", batch))
-        return found
-
-    def insert(self, document: Document, passages: Iterable[Passage]) -> list[int]:
-        """Store a document with its passages; return the passages' new ids."""
-        sections = [[list(section.path), section.start, section.end] for section in document.sections]
-        cursor = self._db.execute(
-            "INSERT INTO documents (name, title, kind, text, sections, metadata, retracted, sha256)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-            (
-                document.id, document.title, document.kind, document.text, _dump(sections), _dump(document.metadata),
-                int(document.retracted), text_sha256(document),
-            ),
-        )  # fmt: skip
-        number = cursor.lastrowid
-        return [
-            int(
-                self._db.execute(
-                    "INSERT INTO passages (document, first, last, path) VALUES (?, ?, ?, ?)",
-                    (number, passage.start, passage.end, _dump(list(passage.path))),
-                ).lastrowid
-                or 0
-            )
-            for passage in passages
-        ]
-
-    def document(self, name: str) -> Document:
-        """Return a document, its text checked against the hash it was stored with."""
-        row = self._db.execute(
-            "SELECT title, kind, text, sections, metadata, sha256 FROM documents WHERE name = ?", (name,)
-        ).fetchone()
-        if row is None:
-            raise KeyError(f"no document {name!r} in {self._path}")
-        title, kind, text, sections, metadata, sha256 = row
-        parsed = tuple(Section(tuple(path), start, end) for path, start, end in json.loads(sections))
-        document = Document(name, text, title, kind, parsed, json.loads(metadata))
-        if text_sha256(document) != sha256:
-            raise IndexCorruptError(f"document {name!r} in {self._path} was altered on disk; rebuild the index")
-        return document
-
-    def document_names(self) -> Iterator[str]:
-        """Yield every document's id in the order they were added."""
-        for (name,) in self._db.execute("SELECT name FROM documents ORDER BY id"):
-            yield name
-
-    def passages(self, ids: Sequence[int]) -> dict[int, Passage]:
-        """Return passages by id; each comes from a document whose text was checked."""
-        found: dict[int, Passage] = {}
-        documents: dict[str, Document] = {}
-        for start in range(0, len(ids), 500):
-            batch = [int(number) for number in ids[start : start + 500]]
-            marks = ", ".join("?" * len(batch))
-            rows = self._db.execute(
-                "SELECT passages.id, name, first, last, path FROM passages"
-                f" JOIN documents ON documents.id = passages.document WHERE passages.id IN ({marks})",
-                batch,
-            ).fetchall()
-            for number, name, first, last, path in rows:
-                document = documents.get(name) or documents.setdefault(name, self.document(name))
-                found[number] = Passage(
-                    name, first, last, document.text[first:last], tuple(json.loads(path)), document.title, number,
-                    document.metadata,
-                )  # fmt: skip
-        return found
-
-    def passage_rows(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Return passage ids and the numbers of their documents, int64 ``[n]`` each, in id order."""
-        rows = self._db.execute("SELECT id, document FROM passages ORDER BY id").fetchall()
-        table = np.asarray(rows, dtype=np.int64).reshape(-1, 2)
+        Returns:
+            Id of each passage and number of its document, int64 ``[n]`` each, in the order given.
+        """
+        first_document, next_passage = self._db.next_id("documents"), self._db.next_id("passages")
+        rows, passage_rows = [], []
+        for number, (document, passages) in enumerate(zip(documents, cut, strict=True), start=first_document):
+            sections = dump([[list(section.path), section.start, section.end] for section in document.sections])
+            metadata = dump(document.metadata)
+            sha256 = _digest(document.id, document.title, document.kind, document.text, sections, metadata)
+            retracted = _BY_ITSELF if document.retracted or RETRACTED in own_flags(document.metadata) else 0
+            rows.append(
+                (
+                    number, document.id, document.title, document.kind, document.text, sections, metadata,
+                    document_version(document), _doi(document), retracted, sha256,
+                )
+            )  # fmt: skip
+            for passage in passages:
+                place = (next_passage, number, passage.start, passage.end, dump(list(passage.path)))
+                passage_rows.append((*place, _seal(place, sha256)))
+                next_passage += 1
+        self._db.run_many("INSERT INTO documents VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
+        self._db.run_many("INSERT INTO passages VALUES (?, ?, ?, ?, ?, ?)", passage_rows)
+        touched = {document.id for document in documents}
+        for document in documents:
+            touched |= self._keep_notices(f"document:{document.id}", notices_of(document))
+        self._refresh_retracted(touched)
+        table = np.asarray([row[:2] for row in passage_rows], dtype=np.int64).reshape(-1, 2)
         return table[:, 0].copy(), table[:, 1].copy()
 
-    def matching(self, where: Where, include_retracted: bool) -> NDArray[np.int64]:
-        """Return the numbers of the documents that a filter admits."""
+    def remove(self, names: Sequence[str]) -> Iterator[tuple[Row, list[Passage]]]:
+        """Delete documents that are stored; yield each with its passages as they were."""
+        rows = self._db.among(f"SELECT {_COLUMNS} FROM documents WHERE name IN", names)
+        for row in map(self._checked, rows):
+            found = self._db.all("SELECT id FROM passages WHERE document = ? ORDER BY id", (row.number,))
+            passages = self.passages([number for (number,) in found])
+            yield row, [passages[number] for (number,) in found]
+            origin = f"document:{row.name}"
+            touched = {target for (target,) in self._db.all("SELECT target FROM notices WHERE origin = ?", (origin,))}
+            self._db.run("DELETE FROM notices WHERE origin = ?", (origin,))
+            self._db.run("DELETE FROM passages WHERE document = ?", (row.number,))
+            self._db.run("DELETE FROM documents WHERE id = ?", (row.number,))
+            self._refresh_retracted(touched)
+
+    def set_notices(self, origin: str, notices: Iterable[Notice]) -> int:
+        """Put notices in the place of all of the same origin; return how many."""
+        touched = {target for (target,) in self._db.all("SELECT target FROM notices WHERE origin = ?", (origin,))}
+        self._db.run("DELETE FROM notices WHERE origin = ?", (origin,))
+        touched |= self._keep_notices(origin, notices)
+        self._refresh_retracted(touched)
+        return int(self._db.one("SELECT COUNT(*) FROM notices WHERE origin = ?", (origin,))[0])
+
+    def document(self, name: str) -> Document:
+        """Return a document, checked against the hash it was stored with.
+
+        Raises:
+            KeyError: If there is none of that id.
+            IndexCorruptError: If it was altered on disk.
+        """
+        found = self._db.one(f"SELECT {_COLUMNS} FROM documents WHERE name = ?", (name,))
+        if found is None:
+            raise KeyError(f"no document {name!r} in {self._db.path.parent}")
+        row = self._checked(found)
+        sections = tuple(Section(tuple(path), start, end) for path, start, end in json.loads(row.sections))
+        return Document(row.name, row.text, row.title, row.kind, sections, row.metadata)
+
+    def names(self) -> Iterator[str]:
+        """Yield every document's id in the order they were added."""
+        last = 0
+        while rows := self._db.all("SELECT id, name FROM documents WHERE id > ? ORDER BY id LIMIT 1000", (last,)):
+            last = rows[-1][0]
+            yield from (name for _, name in rows)
+
+    def passages(self, ids: Sequence[int]) -> dict[int, Passage]:
+        """Return passages by id; text and offsets of each were checked.
+
+        Raises:
+            IndexCorruptError: If something was altered on disk.
+        """
+        columns = "SELECT id, document, first, last, path, seal FROM passages WHERE id IN"
+        rows = self._db.among(columns, [int(number) for number in ids])
+        numbers = list({row[1] for row in rows})
+        stored = self._db.among(f"SELECT {_COLUMNS} FROM documents WHERE id IN", numbers)
+        documents = {row.number: row for row in map(self._checked, stored)}
+        flags = self._flags(documents.values())
+        found = {}
+        for *place, seal in rows:
+            number, owner, first, last, path = place
+            row = documents.get(owner)
+            if row is None or seal != _seal(place, row.sha256) or not 0 <= first <= last <= len(row.text):
+                raise IndexCorruptError(
+                    f"passage {number} in {self._db.path} was altered on disk; rebuild the index, or restore a copy"
+                )
+            found[number] = Passage(
+                row.name, first, last, row.text[first:last], tuple(json.loads(path)), row.title, number, row.metadata,
+                flags[owner],
+            )  # fmt: skip
+        return found
+
+    def siblings(self, passage_id: int) -> list[int]:
+        """Return the ids of all passages of a passage's document, in the order of the text."""
+        rows = self._db.all(
+            "SELECT id FROM passages WHERE document = (SELECT document FROM passages WHERE id = ?)"
+            " ORDER BY first, last, id",
+            (passage_id,),
+        )
+        return [number for (number,) in rows]
+
+    def matching(self, where: Where) -> NDArray[np.int64]:
+        """Return the numbers of the documents that a filter admits, by looking at every document."""
         condition, parameters = compile_where(where)
-        if not include_retracted:
-            condition = f"({condition}) AND NOT retracted"
-        rows = self._db.execute(f"SELECT id FROM documents WHERE {condition}", parameters).fetchall()
+        rows = self._db.all(f"SELECT id FROM documents WHERE {condition}", parameters)
+        return np.asarray(rows, dtype=np.int64).reshape(-1)
+
+    def retracted_passages(self) -> NDArray[np.int64]:
+        """Return the ids of the passages of retracted documents, int64 ``[n]`` ascending."""
+        rows = self._db.all(
+            "SELECT passages.id FROM documents JOIN passages ON passages.document = documents.id"
+            " WHERE retracted ORDER BY passages.id"
+        )
         return np.asarray(rows, dtype=np.int64).reshape(-1)
 
     def counts(self) -> dict[str, int]:
         """Return how many documents, retracted ones and passages are stored."""
-        documents, retracted = self._db.execute(
-            "SELECT COUNT(*), COALESCE(SUM(retracted), 0) FROM documents"
-        ).fetchone()
-        (passages,) = self._db.execute("SELECT COUNT(*) FROM passages").fetchone()
+        (documents,) = self._db.one("SELECT COUNT(*) FROM documents")
+        (retracted,) = self._db.one("SELECT COUNT(*) FROM documents WHERE retracted")
+        (passages,) = self._db.one("SELECT COUNT(*) FROM passages")
         return {"documents": documents, "retracted": retracted, "passages": passages}
 
-    def segments(self) -> list[tuple[str, int, dict[str, str]]]:
-        """Return folder, row count and file hashes of each segment, in row order."""
-        rows = self._db.execute("SELECT folder, rows, files FROM segments ORDER BY id").fetchall()
-        return [(folder, count, json.loads(files)) for folder, count, files in rows]
+    def wrong_marks(self) -> Iterator[str]:
+        """Yield the ids of documents whose mark as retracted is not what their metadata and the notices say."""
+        for name in self.names():
+            (mark,) = self._db.one("SELECT retracted FROM documents WHERE name = ?", (name,))
+            row = self._checked(self._db.one(f"SELECT {_COLUMNS} FROM documents WHERE name = ?", (name,)))
+            says = RETRACTED in self._flags([row])[row.number] or bool(row.metadata.get("retracted"))
+            if bool(mark) != says:
+                yield name
 
-    def add_segment(self, folder: str, rows: int, files: Mapping[str, str]) -> None:
-        """Name a segment whose files are already on disk."""
-        self._db.execute("INSERT INTO segments (folder, rows, files) VALUES (?, ?, ?)", (folder, rows, _dump(files)))
+    def _checked(self, values: Sequence[Any]) -> Row:
+        number, name, title, kind, text, sections, metadata, doi, sha256 = values
+        if _digest(name, title, kind, text, sections, metadata) != sha256:
+            raise IndexCorruptError(
+                f"document {name!r} in {self._db.path} was altered on disk; rebuild the index, or restore a copy"
+            )
+        return Row(number, name, title, kind, text, sections, json.loads(metadata), doi, sha256)
 
-    def replace_segments(self, folder: str, rows: int, files: Mapping[str, str]) -> None:
-        """Put one segment in the place of all."""
-        self._db.execute("DELETE FROM segments")
-        self.add_segment(folder, rows, files)
+    def _flags(self, rows: Iterable[Row]) -> dict[int, tuple[str, ...]]:
+        """Return what was published against each document, by its number."""
+        kept = list(rows)
+        keys = [key for row in kept for key in _keys(row)]
+        said: dict[str, list[str]] = {}
+        for target, kind in self._db.among("SELECT target, kind FROM notices WHERE target IN", keys):
+            said.setdefault(target, []).append(kind)
+        return {
+            row.number: by_severity(
+                [*own_flags(row.metadata), *(kind for key in _keys(row) for kind in said.get(key, ()))]
+            )
+            for row in kept
+        }
 
-    def integrity(self) -> str:
-        """Return SQLite's own check: ``"ok"``, or what is wrong."""
-        try:
-            return str(self._db.execute("PRAGMA integrity_check").fetchone()[0])
-        except sqlite3.DatabaseError as error:
-            return str(error)
+    def _keep_notices(self, origin: str, notices: Iterable[Notice]) -> set[str]:
+        rows = [(origin, one.target, one.kind, one.source, one.date) for one in notices]
+        self._db.run_many("INSERT OR REPLACE INTO notices VALUES (?, ?, ?, ?, ?)", rows)
+        return {row[1] for row in rows}
+
+    def _refresh_retracted(self, targets: Iterable[str]) -> None:
+        """Set the mark of documents that notices concern or no longer concern; targets are ids and ``doi:...``."""
+        statement = (
+            "UPDATE documents SET retracted = (retracted & 1) | ? * EXISTS (SELECT 1 FROM notices WHERE kind = ?"
+            " AND target IN (documents.name, 'doi:' || documents.doi))"
+        )
+        parameters = (_BY_NOTICE, RETRACTED)
+        kept = sorted(targets)
+        self._db.run_many(f"{statement} WHERE name = ?", ((*parameters, target) for target in kept))
+        dois = [target.removeprefix("doi:") for target in kept if target.startswith("doi:")]
+        self._db.run_many(f"{statement} WHERE doi = ?", ((*parameters, doi) for doi in dois))
 
 
-def _dump(value: Any) -> str:
-    if isinstance(value, Mapping):
-        value = dict(value)
-    try:
-        return json.dumps(value, ensure_ascii=False, sort_keys=True, allow_nan=False)
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"metadata must be JSON values, got {value!r} ({error})") from error
+def document_version(document: Document) -> int:
+    """Return its PMID version, 0 if it has none."""
+    version = document.metadata.get("pmid_version")
+    return version if isinstance(version, int) else 0
+
+
+def _doi(document: Document) -> str | None:
+    doi = document.metadata.get("doi")
+    return doi.lower() if isinstance(doi, str) and doi else None
+
+
+def _keys(row: Row) -> tuple[str, ...]:
+    return (row.name,) if row.doi is None else (row.name, f"doi:{row.doi}")
+
+
+def _digest(*parts: str) -> bytes:
+    return hashlib.sha256("\x00".join(parts).encode("utf-8", "surrogatepass")).digest()
+
+
+def _seal(place: Sequence[Any], sha256: bytes) -> bytes:
+    """Bind a passage's id, owner, offsets and path to the text that they cut."""
+    return hashlib.blake2b(sha256 + repr(tuple(place)).encode("utf-8", "surrogatepass"), digest_size=8).digest()

@@ -65,6 +65,16 @@ def tokenize(text: str) -> list[str]:
     return terms
 
 
+def passage_terms(text: str) -> list[str]:
+    """Return the index terms of a passage: those of ``tokenize``."""
+    return tokenize(text)
+
+
+def query_terms(text: str) -> list[str]:
+    """Return the search terms of a question: those of ``tokenize``."""
+    return tokenize(text)
+
+
 def token_spans(text: str) -> list[tuple[str, int, int]]:
     """Split a text into the terms of ``tokenize``, each with where it stands.
 

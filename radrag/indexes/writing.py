@@ -1,8 +1,7 @@
-"""Writing batches of documents to an index: each becomes visible at once or not at all."""
+"""Writing to an index: each batch of additions, replacements and deletions becomes visible at once or not at all."""
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,65 +10,123 @@ from numpy.typing import NDArray
 
 from radrag.corpora import Chunking
 from radrag.errors import ModelError
-from radrag.indexes.postings import build_postings, merge_postings
-from radrag.indexes.segments import Segment, read_segment, remove_unnamed, write_segment
-from radrag.indexes.store import Store, text_sha256
-from radrag.indexes.tokens import tokenize
+from radrag.indexes.facets import facet_terms
+from radrag.indexes.database import Database
+from radrag.indexes.ledger import Ledger
+from radrag.indexes.postings import build_postings
+from radrag.indexes.probes import draw_probes
+from radrag.indexes.segments import entry, named, new_folder, write_arrays, write_rows
+from radrag.indexes.store import Store, content_sha256, document_version
+from radrag.indexes.tokens import passage_terms
 from radrag.protocols import Encoder
-from radrag.types import Document
+from radrag.types import Document, Passage
 
-_MAX_SEGMENTS = 8
+Known = dict[str, tuple[bytes, int]]
 
 
 class Writer:
-    """Adds documents to one index. Segment folders are made and removed only while its store is locked for writing.
+    """Changes one index. Its owner holds the right to write (``only_writer``).
 
     Args:
         path: Folder of the index.
-        store: Its store.
+        database: Its database.
         encoder: Encoder of passages.
         chunking: How documents are cut.
+        facets: Metadata fields that filters find quickly.
     """
 
-    def __init__(self, path: Path, store: Store, encoder: Encoder, chunking: Chunking) -> None:
-        self._path, self._store, self._encoder, self._chunking = path, store, encoder, chunking
+    def __init__(
+        self, path: Path, database: Database, encoder: Encoder, chunking: Chunking, facets: Sequence[str]
+    ) -> None:
         self._parent = path / "segments"
+        self._db, self._store, self._ledger, self._encoder = database, Store(database), Ledger(database), encoder
+        self._chunking, self._facets = chunking, facets
 
-    def write(self, batch: Sequence[Document], skip_existing: bool) -> dict[str, int]:
-        """Add those documents of a batch that are not stored yet; return counts for ``HybridIndex.add``."""
-        documents = self._fresh(batch, skip_existing)
-        report = {"skipped": len(batch) - len(documents)}
-        if not documents:
-            return report
+    def add(self, batch: Sequence[Document], skip_existing: bool) -> dict[str, int]:
+        """Store those documents of a batch that are not stored yet; return counts for ``HybridIndex.add``."""
+        known = self._known(batch)
+        fresh: dict[str, Document] = {}
+        for document in batch:
+            stored = known.get(document.id)
+            same = stored or ((content_sha256(fresh[document.id]), 0) if document.id in fresh else None)
+            if same is None:
+                fresh[document.id] = document
+            elif not skip_existing:
+                raise ValueError(
+                    f"document {document.id!r} is in the index already; pass skip_existing=True to go on, or use update"
+                )
+            elif same[0] != content_sha256(document):
+                raise ValueError(f"document {document.id!r} is in the index with other content; use update")
+        report = self._write(list(fresh.values()), [])
+        return {"added": len(fresh), "skipped": len(batch) - len(fresh), **report}
+
+    def update(self, batch: Sequence[Document]) -> dict[str, int]:
+        """Store a batch, each document in the place of the one with its id; return counts for ``HybridIndex.update``.
+
+        The last of several with one id counts, unless its PMID version is lower. A document that says what is stored,
+        or is an older version of it, is skipped.
+        """
+        known = self._known(batch)
+        newest: dict[str, Document] = {}
+        for document in batch:
+            before = newest.get(document.id)
+            if before is None or document_version(document) >= document_version(before):
+                newest[document.id] = document
+        kept = [document for document in newest.values() if _is_news(document, known.get(document.id))]
+        replaced = [document.id for document in kept if document.id in known]
+        report = self._write(kept, replaced)
+        counts = {"added": len(kept) - len(replaced), "updated": len(replaced), "skipped": len(batch) - len(kept)}
+        return {**counts, **report}
+
+    def delete(self, names: Sequence[str]) -> dict[str, int]:
+        """Delete documents; return how many were there and how many were not."""
+        there = [name for name in dict.fromkeys(names) if name in self._store.known(names)]
+        self._write([], there)
+        return {"deleted": len(there), "missing": len(names) - len(there)}
+
+    def _known(self, batch: Sequence[Document]) -> Known:
+        if any(not document.id for document in batch):
+            raise ValueError("a document has an empty id; every document needs a unique one")
+        return self._store.known([document.id for document in batch])
+
+    def _write(
+        self, documents: Sequence[Document], removed: Sequence[str]
+    ) -> dict[str, int]:
         cut = [list(self._chunking.passages(document)) for document in documents]
+        report = {"passages": sum(map(len, cut)), "empty": sum(not passages for passages in cut)}
+        if not documents and not removed:
+            return report
+        if not report["passages"]:
+            with self._db.transaction():
+                self._replace(documents, cut, removed)
+            return report
         texts = [passage.search_text for passages in cut for passage in passages]
-        segment = None
-        if texts:
-            segment = Segment(build_postings(tokenize(text) for text in texts), self._vectors(texts))
-        with self._store.transaction():
-            digest = self._store.get("content")
-            for document, passages in zip(documents, cut, strict=True):
-                self._store.insert(document, passages)
-                digest = chain(digest, document)
-            if segment is not None:
-                folder, hashes = write_segment(segment, self._parent)
-                self._store.add_segment(folder, len(texts), hashes)
-            self._store.set("content", digest)
-        empty = sum(not passages for passages in cut)
-        return {**report, "added": len(documents), "passages": len(texts), "empty": empty}
+        terms = [passage_terms(text) for text in texts]
+        values = [facet_terms(one, self._facets) for one, passages in zip(documents, cut, strict=True) for _ in passages]
+        with new_folder(self._parent) as draft:
+            write_arrays(draft, build_postings(terms), build_postings(values), self._vectors(texts))
+            with self._db.transaction():
+                ids, owners = self._replace(documents, cut, removed)
+                write_rows(draft, ids, owners)
+                listed = entry(draft, ids, None)
+                named(draft)
+                self._ledger.add(listed)
+                self._ledger.count(len(ids), sum(map(len, terms)))
+                draw_probes(self._db, documents, self._encoder)
+        return report
 
-    def tidy(self) -> None:
-        """Join segments if there are many, and delete folders that no state names."""
-        with self._store.transaction():
-            listed = self._store.segments()
-            if len(listed) > _MAX_SEGMENTS:
-                parts = read_segments(self._path, self._store, self._encoder.dim)
-                vectors = np.concatenate([part.vectors for part in parts])
-                merged = Segment(merge_postings([part.postings for part in parts]), vectors)
-                folder, hashes = write_segment(merged, self._parent)
-                self._store.replace_segments(folder, len(vectors), hashes)
-        with self._store.transaction():
-            remove_unnamed(self._parent, {folder for folder, *_ in self._store.segments()})
+    def _replace(
+        self, documents: Sequence[Document], cut: Sequence[Sequence[Passage]], removed: Sequence[str]
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        gone, dead = [], []
+        for row, passages in self._store.remove(removed):
+            gone.append(row.sha256)
+            dead += [(passage.id, row.number, passage_terms(passage.search_text)) for passage in passages]
+        if dead:
+            self._ledger.bury(dead)
+        made = self._store.insert(documents, cut)
+        self._ledger.add_content(map(content_sha256, documents), gone)
+        return made
 
     def _vectors(self, texts: Sequence[str]) -> NDArray[np.float32]:
         vectors = np.asarray(self._encoder.encode(texts, "passage"), dtype=np.float32)
@@ -80,29 +137,8 @@ class Writer:
             raise ModelError("the encoder returned a vector that is not finite; check its weights and its input")
         return vectors
 
-    def _fresh(self, batch: Sequence[Document], skip_existing: bool) -> list[Document]:
-        seen: dict[str, str] = {}
-        fresh = []
-        stored = self._store.has([document.id for document in batch])
-        for document in batch:
-            if not document.id:
-                raise ValueError("a document has an empty id; every document needs a unique one")
-            known = stored.get(document.id) or seen.get(document.id)
-            if known is None:
-                seen[document.id] = text_sha256(document)
-                fresh.append(document)
-            elif not skip_existing:
-                raise ValueError(f"document {document.id!r} is in the index already; pass skip_existing=True to go on")
-            elif known != text_sha256(document):
-                raise ValueError(f"document {document.id!r} is in the index with other content; build the index again")
-        return fresh
 
-
-def chain(digest: str, document: Document) -> str:
-    """Return the hash of the content after a document is added to content with this hash."""
-    return hashlib.sha256(f"{digest} {text_sha256(document)}".encode()).hexdigest()
-
-
-def read_segments(path: Path, store: Store, dim: int) -> list[Segment]:
-    """Open the segments of an index, in row order."""
-    return [read_segment(path / "segments" / name, rows, dim) for name, rows, _ in store.segments()]
+def _is_news(document: Document, stored: tuple[bytes, int] | None) -> bool:
+    if stored is None:
+        return True
+    return document_version(document) >= stored[1] and content_sha256(document) != stored[0]

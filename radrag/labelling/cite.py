@@ -105,4 +105,5 @@ def _citation(document: Document, passage: Passage, start: int, end: int) -> Cit
         path=passage.path,
         url=str(document.metadata.get("url") or ""),
         year=year if isinstance(year, int) else None,
+        flags=passage.flags,
     )

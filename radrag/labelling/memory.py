@@ -7,10 +7,11 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from radrag.indexes.bm25 import Statistics
 from radrag.indexes.postings import build_postings
 from radrag.indexes.searcher import Searcher, SearchSettings
-from radrag.indexes.segments import Segment
-from radrag.indexes.tokens import tokenize
+from radrag.indexes.segments import memory_segment
+from radrag.indexes.tokens import passage_terms
 from radrag.protocols import Encoder, Kind
 
 
@@ -45,7 +46,7 @@ class LastBatch:
 
 def memory_searcher(texts: Sequence[str], vectors: NDArray[np.float32], encoder: Encoder) -> Searcher:
     """Return a hybrid search over texts in memory; a hit's id is the position of the text."""
-    rows = np.arange(len(texts), dtype=np.int64)
-    segment = Segment(build_postings(tokenize(text) for text in texts), vectors)
+    segment = memory_segment(build_postings(passage_terms(text) for text in texts), vectors)
     weight = 0.3 if encoder.fingerprint.startswith("static:") else 0.6
-    return Searcher([segment], rows, rows, encoder, SearchSettings(dense_weight=weight))
+    statistics = Statistics(segment.rows, int(segment.postings.lengths.sum()), lambda terms: {})
+    return Searcher([segment], [None], statistics, encoder, SearchSettings(dense_weight=weight))

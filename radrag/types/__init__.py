@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from radrag.types.answers import NOTICE, VERDICTS, Answer, Claim, Draft, DraftClaim, GoldSpan, Question, Verdict
 from radrag.types.chats import Chat, Generation, GenerationParams, Message, Role
-from radrag.types.documents import Citation, Document, Hit, Passage, Section, page_heading
+from radrag.types.documents import Citation, Document, Hit, Notice, Passage, Section, page_heading
 from radrag.types.labels import Label, LabelledNote, LabelResult, Span
 from radrag.types.reports import Conflict, FindingLabel, LabelledReport, Status
 
@@ -32,6 +32,7 @@ __all__ = [
     "LabelledNote",
     "LabelledReport",
     "Message",
+    "Notice",
     "Passage",
     "Question",
     "Role",

@@ -73,6 +73,7 @@ class Passage:
         title: Title of the document.
         id: Number given by the index, never reused; -1 before it is in one.
         metadata: The document's metadata.
+        flags: What was published against the document, the gravest first, such as ``"retracted"``; see ``Notice``.
     """
 
     document_id: str
@@ -83,6 +84,7 @@ class Passage:
     title: str = ""
     id: int = -1
     metadata: Mapping[str, Any] = field(default_factory=dict)
+    flags: tuple[str, ...] = ()
 
     @property
     def search_text(self) -> str:
@@ -124,6 +126,7 @@ class Citation:
         path: Headings above the quote.
         url: Where a reader can open the document, or "".
         year: Year of publication, if known.
+        flags: What was published against the document, the gravest first, such as ``"expression of concern"``.
     """
 
     key: int
@@ -136,3 +139,22 @@ class Citation:
     path: tuple[str, ...] = ()
     url: str = ""
     year: int | None = None
+    flags: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """What was published about a document after it: a retraction, an expression of concern, a correction.
+
+    Attributes:
+        target: The document it concerns: an id such as ``"PMID:29355075"``, or ``"doi:10.1000/x"`` in lower case.
+        kind: What it does, as it is shown with a citation: ``"retracted"``, ``"partially retracted"``, ``"expression of
+            concern"``, ``"corrected"``, ...
+        source: Where it is published: an id, a DOI or "".
+        date: When, as ISO 8601 or "".
+    """
+
+    target: str
+    kind: str
+    source: str = ""
+    date: str = ""

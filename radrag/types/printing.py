@@ -80,4 +80,6 @@ def _source_lines(citation: Citation) -> Iterator[str]:
     head = ". ".join(part.rstrip(".") if part is not citation.url else part for part in parts if part)
     head = head.replace("?. ", "? ").replace("!. ", "! ")
     yield from _wrapped(f"{head} ({citation.document_id}:{citation.start}-{citation.end})", f"  [{citation.key}] ")
+    if citation.flags:
+        yield from _wrapped(f"{', '.join(citation.flags).upper()}: see the notice before relying on it", "      ! ")
     yield from _wrapped(f"“{' '.join(citation.quote.split())}”", "      ")

@@ -78,12 +78,14 @@ def test_a_structured_abstract(tmp_path: Path, name: str) -> None:
         "retracted": False,
         "has_abstract": True,
         "year": 2019,
+        "date": "2019",
         "journal": "Radiology",
         "doi": "10.1/a",
         "language": ["eng", "ger"],
         "publication_types": ["Journal Article"],
         "mesh": ["Lung"],
-        "other_abstracts": 1,
+        "other_abstracts": ["Bonjour."],
+        "other_abstract_languages": ["fre"],
         "copyright": "(c) 2019",
         "url": "https://pubmed.ncbi.nlm.nih.gov/7/",
     }
@@ -98,24 +100,91 @@ def test_a_translated_title_without_abstract(tmp_path: Path) -> None:
     assert (document.metadata["has_abstract"], document.metadata["vernacular_title"]) == (False, "Bêta-bloquants.")
 
 
-ARTICLE_DATE = '<ArticleDate DateType="Electronic"><Year>2001</Year></ArticleDate>'
+@pytest.mark.parametrize("nothing", ["[Not Available].", "[In Process Citation]", ""])
+def test_a_title_that_is_none_gives_way_to_the_vernacular_one(tmp_path: Path, nothing: str) -> None:
+    vernacular = "<VernacularTitle>Bêta-bloquants.</VernacularTitle>"
+    document = one(tmp_path, article(f"<ArticleTitle>{nothing}</ArticleTitle>{vernacular}"))
+    assert document.text == document.title == "Bêta-bloquants."
+    assert one(tmp_path, article(f"<ArticleTitle>{nothing}</ArticleTitle>")).title == nothing
+
+
+OTHERS = """<OtherAbstract Type="Publisher" Language="fre"><AbstractText>Bonjour.</AbstractText></OtherAbstract>
+<OtherAbstract Type="KIE"><AbstractText Label="AIM">Good</AbstractText><AbstractText>day.</AbstractText>
+<CopyrightInformation>(c) KIE</CopyrightInformation></OtherAbstract>
+<OtherAbstract Type="PIP" Language="eng"><AbstractText>Hello.</AbstractText></OtherAbstract>
+<OtherAbstract Type="PIP" Language="ger"><AbstractText/></OtherAbstract>"""
+
+
+def test_an_english_other_abstract_stands_in_for_a_missing_one(tmp_path: Path) -> None:
+    for body in ("<ArticleTitle>T.</ArticleTitle>", "<Abstract><AbstractText> </AbstractText></Abstract>"):
+        document = one(tmp_path, article(body, after=OTHERS))
+        assert (document.text, document.metadata["has_abstract"]) == ("Good\n\nday.", True)
+        assert [(s.path, s.start, s.end) for s in document.sections] == [(("AIM",), 0, 4)]
+        assert document.metadata["copyright"] == "(c) KIE"
+        assert document.metadata["other_abstracts"] == ["Bonjour.", "Hello."]
+        assert document.metadata["other_abstract_languages"] == ["fre", "eng"]
+
+
+def test_other_abstracts_stay_out_of_the_text(tmp_path: Path) -> None:
+    own = "<Abstract><AbstractText>Own.</AbstractText></Abstract>"
+    document = one(tmp_path, article(own, after=OTHERS))
+    assert document.text == "Own."
+    assert document.metadata["other_abstracts"] == ["Bonjour.", "Good\n\nday.", "Hello."]
+    french = OTHERS.partition("\n")[0]
+    document = one(tmp_path, article("<ArticleTitle>T.</ArticleTitle>", after=french))
+    assert (document.text, document.metadata["has_abstract"]) == ("T.", False)
+
+
+def test_identifiers_and_the_short_name_of_the_journal(tmp_path: Path) -> None:
+    ids = "".join(
+        f'<ArticleId IdType="{kind}">{value}</ArticleId>' for kind, value in (("pubmed", 7), ("pmc", "PMC12"))
+    )
+    record = article(data=f"<ArticleIdList>{ids}</ArticleIdList>").replace(
+        "</Journal>", "<ISOAbbreviation>Radiol.</ISOAbbreviation></Journal>"
+    )
+    metadata = one(tmp_path, record).metadata
+    assert (metadata["pmcid"], metadata["journal"], metadata["journal_abbreviation"]) == (
+        "PMC12",
+        "Radiology",
+        "Radiol.",
+    )
+
+
+ARTICLE_DATE = '<ArticleDate DateType="Electronic"><Year>2001</Year><Month>02</Month><Day>03</Day></ArticleDate>'
+HISTORY = """<History><PubMedPubDate PubStatus="entrez"><Year>2003</Year><Month>1</Month><Day>2</Day><Hour>0</Hour>
+</PubMedPubDate><PubMedPubDate PubStatus="pubmed"><Year>2002</Year><Month>12</Month><Day>31</Day></PubMedPubDate>
+</History>"""
 
 
 @pytest.mark.parametrize(
-    ("date", "body", "year"),
+    ("date", "body", "expected"),
     [
-        ("<Year>2019</Year><Month>Aug</Month>", ARTICLE_DATE, 2019),
-        ("<Year>2019</Year><Season>Spring</Season>", "", 2019),
-        ("<MedlineDate>1998 Dec-1999 Jan</MedlineDate>", ARTICLE_DATE, 1998),
-        ("<MedlineDate>Spring 1976</MedlineDate>", "", 1976),
-        ("<MedlineDate>1978-1979</MedlineDate>", "", 1978),
-        ("<MedlineDate>No. 12345</MedlineDate>", ARTICLE_DATE, 2001),
-        ("", ARTICLE_DATE, 2001),
-        ("", "", None),
+        ("<Year>2019</Year><Month>Aug</Month>", ARTICLE_DATE, "2019-08"),
+        ("<Year>2019</Year><Month>08</Month><Day>5</Day>", ARTICLE_DATE, "2019-08-05"),
+        ("<Year>2019</Year><Month>August</Month><Day>31</Day>", "", "2019-08-31"),
+        ("<Year>2019</Year><Day>31</Day>", "", "2019"),
+        ("<Year>2019</Year><Season>Spring</Season>", "", "2019"),
+        ("<MedlineDate>1998 Dec-1999 Jan</MedlineDate>", ARTICLE_DATE, "1998-12"),
+        ("<MedlineDate>1998 Nov 30-Dec 6</MedlineDate>", "", "1998-11-30"),
+        ("<MedlineDate>1978 Sep-OCT</MedlineDate>", "", "1978-09"),
+        ("<MedlineDate>Dec 1998</MedlineDate>", "", "1998-12"),
+        ("<MedlineDate>Spring 1976</MedlineDate>", "", "1976"),
+        ("<MedlineDate>1976 Spring-Summer</MedlineDate>", "", "1976"),
+        ("<MedlineDate>1978-1979</MedlineDate>", "", "1978"),
+        ("<MedlineDate>1978-1979 Jan</MedlineDate>", "", "1978"),
+        ("<MedlineDate>2000 1st Quarter</MedlineDate>", "", "2000"),
+        ("<MedlineDate>No. 12345</MedlineDate>", ARTICLE_DATE, "2001-02-03"),
+        ("", ARTICLE_DATE, "2001-02-03"),
+        ("", "", "2002-12-31"),
     ],
 )
-def test_every_form_of_date(tmp_path: Path, date: str, body: str, year: int | None) -> None:
-    assert one(tmp_path, article(body, date=date)).metadata.get("year") == year
+def test_every_form_of_date(tmp_path: Path, date: str, body: str, expected: str) -> None:
+    metadata = one(tmp_path, article(body, date=date, data=HISTORY)).metadata
+    assert (metadata["date"], metadata["year"]) == (expected, int(expected[:4]))
+
+
+def test_no_date_at_all(tmp_path: Path) -> None:
+    assert {"date", "year"} & one(tmp_path, article(date="")).metadata.keys() == set()
 
 
 REFERENCES = """<ReferenceList><Reference><Citation>Other</Citation><ArticleIdList><ArticleId IdType="doi">10.1/other
@@ -150,6 +219,7 @@ def links(*pairs: tuple[str, str]) -> str:
         ([("RetractionOf", "<PMID>9</PMID>")], {"retraction_of": ["9"]}, False),
         ([("ExpressionOfConcernIn", "")], {"expression_of_concern_in": ["J. 2020;1:2"]}, False),
         ([("ErratumIn", ""), ("CommentIn", "")], {"erratum_in": ["J. 2020;1:2"]}, False),
+        ([("PartialRetractionOf", "<PMID>9</PMID>")], {"partial_retraction_of": ["9"]}, False),
         ([("CorrectedandRepublishedIn", "<PMID>9</PMID>")], {"corrected_and_republished_in": ["9"]}, False),
     ],
 )

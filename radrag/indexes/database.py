@@ -1,0 +1,224 @@
+"""The SQLite file behind an index: connections, transactions, snapshots, and settings that carry a checksum."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sqlite3
+import threading
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from radrag.errors import IndexCorruptError, IndexStateError
+
+_SCHEMA = """
+CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL, sha256 TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE documents (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT NOT NULL UNIQUE, title TEXT NOT NULL, kind TEXT NOT NULL,
+    text TEXT NOT NULL, sections TEXT NOT NULL, metadata TEXT NOT NULL, version INTEGER, doi TEXT,
+    retracted INTEGER NOT NULL, sha256 BLOB NOT NULL
+);
+CREATE INDEX documents_doi ON documents (doi) WHERE doi IS NOT NULL;
+CREATE INDEX documents_retracted ON documents (id) WHERE retracted;
+CREATE TABLE passages (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, document INTEGER NOT NULL REFERENCES documents (id),
+    first INTEGER NOT NULL, last INTEGER NOT NULL, path TEXT NOT NULL, seal BLOB NOT NULL
+);
+CREATE INDEX passages_document ON passages (document);
+CREATE TABLE segments (
+    low INTEGER PRIMARY KEY, high INTEGER NOT NULL, folder TEXT NOT NULL, rows INTEGER NOT NULL, files TEXT NOT NULL,
+    vectors TEXT NOT NULL
+);
+CREATE TABLE dead (passage INTEGER PRIMARY KEY, document INTEGER NOT NULL, terms INTEGER NOT NULL);
+CREATE TABLE dead_terms (term TEXT PRIMARY KEY, passages INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE notices (
+    origin TEXT NOT NULL, target TEXT NOT NULL, kind TEXT NOT NULL, source TEXT NOT NULL, date TEXT NOT NULL,
+    PRIMARY KEY (target, origin, kind, source)
+) WITHOUT ROWID;
+CREATE INDEX notices_origin ON notices (origin);
+"""
+_BATCH = 500
+_MUCH_FREE = 0.2
+
+
+class Database:
+    """One SQLite file in WAL mode; every thread has its own connection, so readers do not wait for each other.
+
+    Args:
+        path: The file.
+        create: Make it; it must not exist.
+    """
+
+    def __init__(self, path: Path, *, create: bool = False) -> None:
+        self.path = path
+        self._local = threading.local()
+        self._all: list[sqlite3.Connection] = []
+        self._lock = threading.Lock()
+        if not create and not path.is_file():
+            raise IndexStateError(
+                f"{path} does not exist; make an index with HybridIndex.create or `radrag index build`"
+            )
+        try:
+            if create:
+                self._connection.executescript(f"BEGIN; {_SCHEMA} COMMIT;")
+            self._connection.execute("SELECT COUNT(*) FROM meta")
+        except sqlite3.DatabaseError as error:
+            self.close()
+            raise IndexCorruptError(f"{path} is not a radrag store ({error}); rebuild the index") from error
+
+    @property
+    def _connection(self) -> sqlite3.Connection:
+        found: sqlite3.Connection | None = getattr(self._local, "connection", None)
+        if found is None:
+            found = sqlite3.connect(self.path, isolation_level=None, timeout=10, check_same_thread=False)
+            with self._lock:
+                self._all.append(found)
+            found.execute("PRAGMA foreign_keys = ON")
+            found.execute("PRAGMA journal_mode = WAL")
+            found.execute("PRAGMA synchronous = FULL")
+            self._local.connection = found
+        return found
+
+    def close(self) -> None:
+        """Close the file for every thread."""
+        with self._lock:
+            for connection in self._all:
+                connection.close()
+            self._all.clear()
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """Make everything inside visible at once, or nothing of it; counts a new revision."""
+        try:
+            self._connection.execute("BEGIN IMMEDIATE")
+        except sqlite3.OperationalError as error:
+            raise IndexStateError(f"{self.path} is being written by another process; try again later") from error
+        try:
+            yield
+            self.set("revision", (self.get("revision") or 0) + 1)
+            self._connection.execute("COMMIT")
+        except BaseException:
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK")
+            raise
+
+    @contextmanager
+    def snapshot(self) -> Iterator[None]:
+        """Let everything read inside come from one state, whatever is written meanwhile; snapshots may be nested."""
+        if self._connection.in_transaction:
+            yield
+            return
+        self._connection.execute("BEGIN")
+        try:
+            yield
+        finally:
+            self._connection.execute("ROLLBACK")
+
+    def all(self, statement: str, parameters: Sequence[Any] = ()) -> list[Any]:
+        """Return the rows of a query.
+
+        Raises:
+            IndexCorruptError: If SQLite finds the file damaged.
+        """
+        try:
+            return self._connection.execute(statement, parameters).fetchall()
+        except sqlite3.OperationalError:
+            raise
+        except sqlite3.DatabaseError as error:
+            raise IndexCorruptError(f"{self.path} cannot be read ({error}); rebuild the index") from error
+
+    def one(self, statement: str, parameters: Sequence[Any] = ()) -> Any:
+        """Return the first row of a query, or None."""
+        rows = self.all(statement, parameters)
+        return rows[0] if rows else None
+
+    def each(self, statement: str, parameters: Sequence[Any] = ()) -> Iterator[Any]:
+        """Yield the rows of a query without holding them all."""
+        yield from self._connection.execute(statement, parameters)
+
+    def among(self, statement: str, values: Sequence[Any]) -> list[Any]:
+        """Return the rows of a query that ends in ``IN``, for any number of values."""
+        found: list[Any] = []
+        for start in range(0, len(values), _BATCH):
+            part = list(values[start : start + _BATCH])
+            found += self.all(f"{statement} ({', '.join('?' * len(part))})", part)
+        return found
+
+    def run(self, statement: str, parameters: Sequence[Any] = ()) -> int:
+        """Change rows; return how many."""
+        return self._connection.execute(statement, parameters).rowcount
+
+    def run_many(self, statement: str, rows: Iterable[Sequence[Any]]) -> None:
+        """Change rows, a parameter set each."""
+        self._connection.executemany(statement, rows)
+
+    def next_id(self, table: str) -> int:
+        """Return the id that comes after every id the table ever gave."""
+        row = self.one("SELECT seq FROM sqlite_sequence WHERE name = ?", (table,))
+        return 1 if row is None else int(row[0]) + 1
+
+    def get(self, key: str) -> Any:
+        """Return a setting, or None.
+
+        Raises:
+            IndexCorruptError: If it was altered on disk.
+        """
+        row = self.one("SELECT value, sha256 FROM meta WHERE key = ?", (key,))
+        if row is None:
+            return None
+        if _digest(key, row[0]) != row[1]:
+            raise IndexCorruptError(f"{self.path}: the setting {key!r} was altered on disk; rebuild the index")
+        return json.loads(row[0])
+
+    def set(self, key: str, value: Any) -> None:
+        """Keep a setting (JSON)."""
+        text = dump(value)
+        self.run("INSERT OR REPLACE INTO meta VALUES (?, ?, ?)", (key, text, _digest(key, text)))
+
+    def shrink(self) -> None:
+        """Give back the space of what was deleted, if it is a good part of the file."""
+        (free,), (pages,) = self.one("PRAGMA freelist_count"), self.one("PRAGMA page_count")
+        if free > _MUCH_FREE * pages:
+            self.run("VACUUM")
+        self.all("PRAGMA wal_checkpoint(TRUNCATE)")
+
+    def integrity(self) -> str:
+        """Return SQLite's own check: ``"ok"``, or what is wrong."""
+        try:
+            return str(self._connection.execute("PRAGMA integrity_check").fetchone()[0])
+        except sqlite3.DatabaseError as error:
+            return str(error)
+
+
+@contextmanager
+def only_writer(folder: Path) -> Iterator[None]:
+    """Hold the right to write an index; it ends with the process, however that ends.
+
+    Raises:
+        IndexStateError: If another process or index object has it.
+    """
+    connection = sqlite3.connect(folder / "writer.lock", isolation_level=None, timeout=5)
+    try:
+        try:
+            connection.execute("BEGIN EXCLUSIVE")
+        except sqlite3.OperationalError as error:
+            raise IndexStateError(f"{folder} is being written by another process; try again later") from error
+        yield
+    finally:
+        connection.close()
+
+
+def dump(value: Any) -> str:
+    """Return canonical JSON."""
+    if isinstance(value, Mapping):
+        value = dict(value)
+    try:
+        return json.dumps(value, ensure_ascii=False, sort_keys=True, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"metadata must be JSON values, got {value!r} ({error})") from error
+
+
+def _digest(key: str, text: str) -> str:
+    return hashlib.sha256(f"{key}\x00{text}".encode("utf-8", "surrogatepass")).hexdigest()

@@ -1,0 +1,103 @@
+"""Vectors kept on disk by the text they were made from, so that a slow encoder never sees a text twice."""
+
+from __future__ import annotations
+
+import hashlib
+import sqlite3
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from radrag.errors import IndexMismatchError
+from radrag.protocols import Encoder, Kind
+
+_AT_ONCE = 256
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS encoder (fingerprint TEXT PRIMARY KEY) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS vectors (key BLOB PRIMARY KEY, vector BLOB NOT NULL) WITHOUT ROWID;
+"""
+
+
+class CachedEncoder:
+    """An encoder that looks its vectors up before it makes them. What was made survives if the process is killed.
+
+    Args:
+        encoder: The encoder.
+        path: A SQLite file, made if it is not there; it holds no text, only hashes and float32 vectors.
+
+    Raises:
+        IndexMismatchError: If the file holds the vectors of another encoder.
+    """
+
+    def __init__(self, encoder: Encoder, path: Path) -> None:
+        self._encoder, self._path = encoder, path
+        with self._open() as database:
+            database.execute("PRAGMA journal_mode = WAL")
+            database.executescript(_SCHEMA)
+            known = database.execute("SELECT fingerprint FROM encoder").fetchone()
+            if known is None:
+                database.execute("INSERT INTO encoder VALUES (?)", (encoder.fingerprint,))
+            elif known[0] != encoder.fingerprint:
+                raise IndexMismatchError(
+                    f"{path} holds vectors of encoder {known[0]}, but {encoder.fingerprint} was given; delete the file"
+                )
+
+    @property
+    def fingerprint(self) -> str:
+        """The encoder's."""
+        return self._encoder.fingerprint
+
+    @property
+    def dim(self) -> int:
+        """The encoder's."""
+        return self._encoder.dim
+
+    def encode(self, texts: Sequence[str], kind: Kind) -> NDArray[np.float32]:
+        """Return the encoder's vectors, from disk where they are; each text that is not there is encoded once."""
+        keys = [hashlib.sha256(f"{kind}\x00{text}".encode("utf-8", "surrogatepass")).digest() for text in texts]
+        first = dict(zip(reversed(keys), reversed(texts), strict=True))
+        wanted = list(dict.fromkeys(keys))
+        with self._open() as database:
+            known = self._stored(database, wanted)
+            missing = [key for key in wanted if key not in known]
+            for start in range(0, len(missing), _AT_ONCE):
+                part = missing[start : start + _AT_ONCE]
+                vectors = np.asarray(self._encoder.encode([first[key] for key in part], kind), dtype="<f4")
+                made = [(key, vector.tobytes()) for key, vector in zip(part, vectors, strict=True)]
+                with database:
+                    database.executemany("INSERT OR REPLACE INTO vectors VALUES (?, ?)", made)
+                known.update(made)
+        table = np.frombuffer(b"".join(known[key] for key in keys), dtype="<f4")
+        return table.reshape(len(keys), self.dim).astype(np.float32)
+
+    def _stored(self, database: sqlite3.Connection, keys: Sequence[bytes]) -> dict[bytes, bytes]:
+        known: dict[bytes, bytes] = {}
+        for start in range(0, len(keys), _AT_ONCE):
+            part = keys[start : start + _AT_ONCE]
+            marks = ", ".join("?" * len(part))
+            rows = database.execute(f"SELECT key, vector FROM vectors WHERE key IN ({marks})", part)
+            known.update((key, vector) for key, vector in rows if len(vector) == 4 * self.dim)
+        return known
+
+    def _open(self) -> _Closing:
+        return _Closing(self._path)
+
+
+class _Closing:
+    """A connection for one ``with`` block, committed at its end and closed."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def __enter__(self) -> sqlite3.Connection:
+        self._connection = sqlite3.connect(self._path, timeout=30)
+        return self._connection
+
+    def __exit__(self, kind: object, error: object, trace: object) -> None:
+        try:
+            if kind is None:
+                self._connection.commit()
+        finally:
+            self._connection.close()

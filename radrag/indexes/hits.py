@@ -1,0 +1,84 @@
+"""From rows that a search found to hits that can be cited: passages read and checked, re-ranked, limited."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from radrag.corpora.retractions import RETRACTED
+from radrag.errors import IndexCorruptError
+from radrag.indexes.filters import Where
+from radrag.indexes.searcher import Mode, SearchSettings
+from radrag.indexes.state import State
+from radrag.indexes.store import Store
+from radrag.types import Hit
+
+_RERANKED = 50
+_GROWTH = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What a search is asked for; see ``HybridIndex.search``."""
+
+    k: int
+    where: Where
+    mode: Mode
+    include_retracted: bool
+    exact: bool
+    per_document: int | None
+    settings: SearchSettings | None
+    reranker: Any
+
+
+def find(state: State, store: Store, queries: Sequence[str], asked: Request) -> list[list[Hit]]:
+    """Search one state; the caller holds the snapshot that it was read in."""
+    depth = getattr(asked.reranker, "depth", _RERANKED)
+    wanted = asked.k if asked.reranker is None else max(asked.k, depth)
+    results = []
+    for query, hits in zip(queries, _ranked(state, store, queries, wanted, asked), strict=True):
+        most = wanted
+        kept = _finish(query, hits, asked)
+        while asked.per_document is not None and len(kept) < asked.k and len(hits) >= most:
+            most *= _GROWTH
+            (hits,) = _ranked(state, store, [query], most, asked)
+            kept = _finish(query, hits, asked)
+        results.append(kept[: asked.k])
+    return results
+
+
+def _ranked(state: State, store: Store, queries: Sequence[str], wanted: int, asked: Request) -> list[list[Hit]]:
+    """Return the ``wanted`` best hits of each query, ties by document id and then start."""
+    masks = state.masks(asked.where, asked.include_retracted)
+    found = state.searcher.search(queries, wanted, masks, asked.mode, exact=asked.exact, settings=asked.settings)
+    passages = store.passages(list({number for rows in found for number, *_ in rows}))
+    results = []
+    for rows in found:
+        missing = [number for number, *_ in rows if number not in passages]
+        if missing:
+            raise IndexCorruptError(f"passages {missing} were indexed but are not in the store; rebuild the index")
+        hits = [Hit(passages[number], score, lexical, dense) for number, score, lexical, dense in rows]
+        hits.sort(key=lambda hit: (-hit.score, hit.passage.document_id, hit.passage.start))
+        results.append(hits[:wanted])
+    return results
+
+
+def _finish(query: str, hits: list[Hit], asked: Request) -> list[Hit]:
+    for hit in hits:
+        if not asked.include_retracted and RETRACTED in hit.passage.flags:
+            raise IndexCorruptError(
+                f"{hit.passage.document_id} is retracted but was not marked so; rebuild the index before using it"
+            )
+    if asked.reranker is not None and hits:
+        hits = list(asked.reranker.rerank(query, hits))
+    if asked.per_document is None:
+        return hits
+    seen: Counter[str] = Counter()
+    kept = []
+    for hit in hits:
+        seen[hit.passage.document_id] += 1
+        if seen[hit.passage.document_id] <= asked.per_document:
+            kept.append(hit)
+    return kept

@@ -1,0 +1,46 @@
+"""Query vectors that the recall of approximate search is measured with: headlines of documents drawn from all that was written.
+
+The draw is a bottom-k sample (Cohen and Kaplan, "Summarizing data using bottom-k sketches", PODC 2007): the documents
+whose hashes are smallest, whatever the order in which they came.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from radrag.indexes.database import Database
+from radrag.indexes.store import content_sha256
+from radrag.protocols import Encoder
+from radrag.types import Document
+
+_KEPT = 128
+_WORDS = 25
+
+
+def draw_probes(database: Database, documents: Sequence[Document], encoder: Encoder) -> None:
+    """Let a batch of documents into the sample; the caller holds a transaction."""
+    kept: dict[str, str] = dict(database.get("probes") or {})
+    limit = max(kept) if len(kept) >= _KEPT else "g"  # after every hexadecimal digit
+    new = {sha256: text for one in documents if (sha256 := content_sha256(one).hex()) < limit and (text := _head(one))}
+    chosen = sorted(set(new) - set(kept))[:_KEPT]
+    if not chosen:
+        return
+    vectors = encoder.encode([new[sha256] for sha256 in chosen], "query")
+    for sha256, vector in zip(chosen, np.asarray(vectors, dtype="<f2"), strict=True):
+        kept[sha256] = base64.b64encode(vector.tobytes()).decode()
+    database.set("probes", {sha256: kept[sha256] for sha256 in sorted(kept)[:_KEPT]})
+
+
+def read_probes(database: Database, dim: int) -> NDArray[np.float32]:
+    """Return the sample, float32 ``[p, dim]``."""
+    kept = database.get("probes") or {}
+    vectors = [np.frombuffer(base64.b64decode(text), dtype="<f2") for text in kept.values()]
+    return np.asarray(vectors, dtype=np.float32).reshape(-1, dim)
+
+
+def _head(document: Document) -> str:
+    return " ".join((document.title or document.text).split()[:_WORDS])

@@ -1,0 +1,130 @@
+"""One state of an index as a reader sees it: its segments, what lives in them, and which rows a filter admits."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from radrag.errors import IndexCorruptError
+from radrag.indexes.bm25 import Statistics
+from radrag.indexes.database import Database
+from radrag.indexes.facets import facet_mask, split_where
+from radrag.indexes.filters import Where
+from radrag.indexes.ledger import Ledger, SegmentEntry
+from radrag.indexes.searcher import Masks, Searcher, SearchSettings
+from radrag.indexes.segments import Segment, read_segment
+from radrag.indexes.store import Store
+from radrag.protocols import Encoder
+
+_MAX_MASKS = 16
+
+
+class State:
+    """What was visible at one revision. Its maker holds a snapshot; so does whoever searches it.
+
+    Args:
+        path: Folder of the index.
+        database: Its database.
+        encoder: Encoder of queries.
+        settings: Its settings.
+        before: An earlier state, whose open segments are used again.
+    """
+
+    def __init__(
+        self, path: Path, database: Database, encoder: Encoder, settings: Mapping[str, Any], before: State | None
+    ) -> None:
+        self._store, ledger = Store(database), Ledger(database)
+        self.revision = database.get("revision")
+        self._facets = tuple(settings["facets"])
+        opened = before.segments if before else {}
+        self.segments: dict[str, Segment] = {
+            entry.folder: opened.get(entry.folder) or _read(path, entry, settings["dim"])
+            for entry in ledger.segments()
+        }
+        self._list = list(self.segments.values())
+        self._live: Masks = self._without(ledger.dead(), [None] * len(self._list))
+        self._shown: Masks = self._without(self._store.retracted_passages(), self._live)
+        rows, terms = ledger.counted()
+        found = sum(s.rows if m is None else int(m.sum()) for s, m in zip(self._list, self._live, strict=True))
+        if found != rows:
+            raise IndexCorruptError(f"{path}: segments hold {found} passages, expected {rows}; rebuild the index")
+        statistics = Statistics(rows, terms, _remembered(ledger.dead_terms) if any_dead(self._live) else _none_dead)
+        self.searcher = Searcher(self._list, self._live, statistics, encoder, SearchSettings(**settings["search"]))
+        self._masks: dict[str, Masks] = {}
+        self._lock = threading.Lock()
+
+    def masks(self, where: Where, include_retracted: bool) -> Masks:
+        """Return for each segment which rows a filter admits, None for all; the last few filters are remembered."""
+        base = self._live if include_retracted else self._shown
+        if not where:
+            return base
+        key = f"{include_retracted} {sorted(where.items(), key=repr)!r}"
+        found = self._masks.get(key)
+        if found is None:
+            found = self._admitted(where, base)
+            with self._lock:
+                while len(self._masks) >= _MAX_MASKS:
+                    del self._masks[next(iter(self._masks))]
+                self._masks[key] = found
+        return found
+
+    def _admitted(self, where: Where, base: Masks) -> Masks:
+        quick, slow = split_where(where, self._facets)
+        numbers = self._store.matching(slow) if slow else None
+        admitted: list[NDArray[np.bool_] | None] = []
+        for segment, shown in zip(self._list, base, strict=True):
+            mask = facet_mask(segment.facets, quick)
+            if numbers is not None:
+                mask &= np.isin(segment.owners, numbers)
+            if shown is not None:
+                mask &= shown
+            admitted.append(mask)
+        return admitted
+
+    def _without(self, passages: NDArray[np.int64], masks: Masks) -> Masks:
+        """Return masks that also leave out some passages, ids ascending."""
+        result = list(masks)
+        for place, segment in enumerate(self._list):
+            low, high = np.searchsorted(passages, [segment.ids[0], segment.ids[-1] + 1])
+            if low == high:
+                continue
+            before = result[place]
+            mask = np.ones(segment.rows, dtype=np.bool_) if before is None else before.copy()
+            rows = np.searchsorted(segment.ids, passages[low:high])
+            if not np.array_equal(segment.ids[rows], passages[low:high]):
+                raise IndexCorruptError("a segment lacks passages that the store names; rebuild the index")
+            mask[rows] = False
+            result[place] = mask
+        return result
+
+
+def _read(path: Path, entry: SegmentEntry, dim: int) -> Segment:
+    return read_segment(path / "segments" / entry.folder, entry, dim)
+
+
+def any_dead(live: Masks) -> bool:
+    """Return whether some row does not live."""
+    return any(mask is not None for mask in live)
+
+
+def _none_dead(terms: Sequence[str]) -> Mapping[str, int]:
+    return {}
+
+
+def _remembered(look_up: Callable[[Sequence[str]], Mapping[str, int]]) -> Callable[[Sequence[str]], Mapping[str, int]]:
+    """Ask once for each term: within one state the answer stays the same."""
+    known: dict[str, int] = {}
+
+    def dead(terms: Sequence[str]) -> Mapping[str, int]:
+        asked = [term for term in terms if term not in known]
+        if asked:
+            found = look_up(asked)
+            known.update({term: found.get(term, 0) for term in asked})
+        return {term: known[term] for term in terms}
+
+    return dead

@@ -1,0 +1,173 @@
+"""Flags, notices, and Retraction Watch's CSV; rows are made up in the form that Crossref distributes."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+from itertools import permutations
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from radrag.corpora.retractions import notices_of, own_flags, read_retraction_watch
+from radrag.errors import CorpusError
+from radrag.types import Document, Notice
+
+COLUMNS = (
+    "Record ID,Title,Subject,Institution,Journal,Publisher,Country,Author,URLS,ArticleType,RetractionDate,"
+    "RetractionDOI,RetractionPubMedID,OriginalPaperDate,OriginalPaperDOI,OriginalPaperPubMedID,RetractionNature,Reason,"
+    "Paywalled,Notes"
+).split(",")
+
+
+def row(**values: str) -> dict[str, str]:
+    base = {
+        "Record ID": "1",
+        "Title": "A title, with a comma\nand a line",
+        "RetractionDate": "8/9/2016 0:00",
+        "RetractionDOI": "unavailable",
+        "RetractionPubMedID": "0",
+        "OriginalPaperDOI": "10.1000/ABC",
+        "OriginalPaperPubMedID": "0",
+        "RetractionNature": "Retraction",
+    }
+    return {**dict.fromkeys(COLUMNS, ""), **base, **values}
+
+
+def write(path: Path, *rows: dict[str, str], encoding: str = "utf-8") -> Path:
+    with path.open("w", encoding=encoding, newline="") as file:
+        writer = csv.DictWriter(file, COLUMNS)
+        writer.writeheader()
+        writer.writerows(rows)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("metadata", "flags"),
+    [
+        ({}, ()),
+        ({"retracted": False}, ()),
+        ({"retracted": True}, ("retracted",)),
+        ({"publication_types": ["Journal Article", "Retracted Publication"]}, ("retracted",)),
+        ({"publication_types": ["Retraction of Publication"]}, ()),
+        ({"publication_types": ["Retraction Notice", "Expression of Concern", "Published Erratum"]}, ()),
+        ({"publication_types": ["Corrected and Republished Article"]}, ()),
+        ({"publication_types": "Not a Retracted Publication"}, ()),
+        ({"retraction_in": ["9"]}, ("retracted",)),
+        ({"retracted_and_republished_in": ["9"]}, ("retracted",)),
+        ({"partial_retraction_in": ["9"]}, ("partially retracted",)),
+        ({"update_in": ["9"], "erratum_in": ["J. 2020"]}, ("corrected", "updated")),
+        (
+            {"corrected_and_republished_in": ["9"], "expression_of_concern_in": ["8"], "retraction_in": ["7"]},
+            ("retracted", "expression of concern", "corrected and republished"),
+        ),
+        ({"retraction_of": ["9"], "erratum_for": ["8"], "update_of": ["7"], "republished_in": ["6"]}, ()),
+    ],
+)
+def test_own_flags(metadata: dict[str, Any], flags: tuple[str, ...]) -> None:
+    assert own_flags(metadata) == flags
+
+
+def test_notices_of_a_document() -> None:
+    metadata = {
+        "date": "2020-03",
+        "year": 2020,
+        "retraction_of": ["9", "J. 2020;1:2", "9"],
+        "partial_retraction_of": ["8"],
+        "retracted_and_republished_from": ["7"],
+        "expression_of_concern_for": ["6"],
+        "erratum_for": ["5", "4"],
+        "corrected_and_republished_from": ["3"],
+        "update_of": ["2", "1"],
+        "retraction_in": ["100"],
+        "erratum_in": ["101"],
+    }
+    found = notices_of(Document("PMID:1", "Text.", metadata=metadata))
+    assert {(notice.target, notice.kind) for notice in found} == {
+        ("PMID:9", "retracted"),
+        ("PMID:8", "partially retracted"),
+        ("PMID:7", "retracted"),
+        ("PMID:6", "expression of concern"),
+        ("PMID:5", "corrected"),
+        ("PMID:4", "corrected"),
+        ("PMID:3", "corrected and republished"),
+        ("PMID:2", "updated"),
+    }
+    assert len(found) == 8
+    assert {(notice.source, notice.date) for notice in found} == {("PMID:1", "2020-03")}
+    assert notices_of(Document("a", "Text.", metadata={"year": 2020, "update_of": "12"})) == (
+        Notice("PMID:12", "updated", "a", "2020"),
+    )
+    assert notices_of(Document("a", "Text.", metadata={"update_of": 12, "erratum_for": None})) == ()
+
+
+def test_a_retraction_watch_file(tmp_path: Path) -> None:
+    path = write(
+        tmp_path / "rw.csv",
+        row(OriginalPaperPubMedID="27500000", RetractionDOI="10.1000/R", RetractionPubMedID="27600000"),
+        row(OriginalPaperDOI="unavailable", OriginalPaperPubMedID="12.0", RetractionPubMedID="13"),
+        row(OriginalPaperDOI="", RetractionNature="Correction"),
+        row(RetractionNature="Expression of concern", RetractionDate="2015-01-31"),
+        row(RetractionNature="Correction", RetractionDate="", OriginalPaperDOI="https://doi.org/10.1000/xyz"),
+    )
+    assert list(read_retraction_watch(path)) == [
+        Notice("PMID:27500000", "retracted", "doi:10.1000/r", "2016-08-09"),
+        Notice("doi:10.1000/abc", "retracted", "doi:10.1000/r", "2016-08-09"),
+        Notice("PMID:12", "retracted", "PMID:13", "2016-08-09"),
+        Notice("doi:10.1000/abc", "expression of concern", "Retraction Watch record 1", "2015-01-31"),
+        Notice("doi:10.1000/xyz", "corrected", "Retraction Watch record 1", ""),
+    ]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "latin-1"])
+def test_encodings(tmp_path: Path, encoding: str) -> None:
+    path = write(tmp_path / "rw.csv", row(Author="Müller\x85", Notes="é"), row(Title="ü"), encoding=encoding)
+    assert [notice.target for notice in read_retraction_watch(path)] == ["doi:10.1000/abc"]
+    zipped = tmp_path / "rw.csv.gz"
+    zipped.write_bytes(gzip.compress(path.read_bytes()))
+    assert list(read_retraction_watch(zipped)) == list(read_retraction_watch(path))
+
+
+RETRACTED, CONCERN = row(), row(RetractionNature="Expression of concern")
+REINSTATED = row(RetractionNature="Reinstatement", RetractionDate="9/1/2016 0:00")
+AGAIN = row(RetractionDate="1/2/2017 0:00")
+
+
+@pytest.mark.parametrize("order", list(permutations(range(3))))
+def test_a_reinstatement_lifts_earlier_retractions_only(tmp_path: Path, order: tuple[int, ...]) -> None:
+    def read(*rows: dict[str, str]) -> set[tuple[str, str]]:
+        path = write(tmp_path / "rw.csv", *(rows[place] for place in order))
+        return {(notice.kind, notice.date) for notice in read_retraction_watch(path)}
+
+    assert read(RETRACTED, REINSTATED, CONCERN) == {("expression of concern", "2016-08-09")}
+    assert read(RETRACTED, REINSTATED, AGAIN) == {("retracted", "2017-01-02")}
+    unknown = row(RetractionNature="Reinstatement", RetractionDate="")
+    assert ("retracted", "2016-08-09") in read(RETRACTED, unknown, CONCERN)
+    assert ("retracted", "") in read(row(RetractionDate=""), REINSTATED, CONCERN)
+    other = row(RetractionNature="Reinstatement", OriginalPaperDOI="10.1000/other")
+    assert ("retracted", "2016-08-09") in read(RETRACTED, other, CONCERN)
+
+
+@pytest.mark.parametrize(
+    ("values", "field", "message"),
+    [
+        ({"RetractionNature": "Withdrawal"}, "RetractionNature", "got 'Withdrawal'"),
+        ({"RetractionDate": "20.3.2020"}, "RetractionDate", "month/day/year"),
+        ({"RetractionDate": "20/3/2020"}, "RetractionDate", "month must be"),
+        ({"OriginalPaperPubMedID": "PMC12"}, "OriginalPaperPubMedID", "got 'PMC12'"),
+        ({"RetractionPubMedID": "x"}, "RetractionPubMedID", "got 'x'"),
+    ],
+)
+def test_rows_that_cannot_be_read_are_named(tmp_path: Path, values: dict[str, str], field: str, message: str) -> None:
+    path = write(tmp_path / "rw.csv", row(), row(**{"Record ID": "77", **values}))
+    with pytest.raises(CorpusError, match=message) as caught:
+        list(read_retraction_watch(path))
+    assert caught.value.field == field
+    assert "Record ID 77" in str(caught.value.record)
+
+
+def test_another_csv_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("id,text\n1,a\n", encoding="utf-8")
+    with pytest.raises(CorpusError, match=r"columns Record ID, .*Retraction Watch"):
+        list(read_retraction_watch(tmp_path / "a.csv"))
