@@ -1,4 +1,4 @@
-"""``radrag index``: build, add, search, info, verify."""
+"""``radrag index``: build, add, delete, compact, search, info, verify."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from radrag.cli.app import fail, show
 
 if TYPE_CHECKING:
     from radrag.corpora import FileFailure
+    from radrag.indexes.filters import Range
     from radrag.types import Document
 
 commands = typer.Typer(no_args_is_help=True, help="Build, search and check indexes.")
@@ -37,21 +38,38 @@ def register(app: typer.Typer) -> None:
 def build(
     index: Folder,
     sources: Sources,
-    encoder: Annotated[str, typer.Option(help="static, minilm, or a sentence-transformers name or folder.")] = "static",
+    encoder: Annotated[
+        str, typer.Option(help="static, minilm, medcpt, or a sentence-transformers name or folder.")
+    ] = "static",
     lexical: Annotated[str, typer.Option(help="bm25 or rank-bm25.")] = "bm25",
+    reranker: Annotated[str | None, typer.Option(help="learned, or the name of a cross-encoder.")] = None,
     max_words: Annotated[int, typer.Option(help="Longest passage, in words.")] = 300,
     overlap: Annotated[int, typer.Option(help="Sentences shared by neighbouring passages.")] = 1,
     as_json: Json = False,
 ) -> None:
-    """Make an index from documents. If it is interrupted, go on with `radrag index add --skip-existing`."""
+    """Make an index from documents. If it is interrupted, run the same command again: it goes on where it stopped."""
     from radrag.corpora import Chunking
     from radrag.indexes.hybrid import HybridIndex
 
     _check(sources)
+    absolute = [source if source == "shipped" else str(Path(source).resolve()) for source in sources]
+    settings = {"encoder": encoder, "lexical": lexical, "reranker": reranker, "chunking": [max_words, overlap]}
+    begun = {"sources": absolute, **settings}
     failures: list[FileFailure] = []
     ignored: list[Path] = []
-    with HybridIndex.create(index, encoder=encoder, lexical=lexical, chunking=Chunking(max_words, overlap)) as made:
-        report = made.add(read(sources, failures, ignored), progress=not as_json)
+    resumed = (index / "store.sqlite").is_file()
+    if resumed:
+        made = HybridIndex.open(index)
+        if made.get_note("build") != {**begun, "done": False}:
+            fail(f"{index} is an index already; use `radrag index add`, or choose another folder")
+    else:
+        chunking = Chunking(max_words, overlap)
+        made = HybridIndex.create(index, encoder=encoder, lexical=lexical, chunking=chunking, reranker=reranker)
+        made.set_note("build", {**begun, "done": False})
+    with made:
+        report = made.add(read(sources, failures, ignored), skip_existing=resumed, progress=not as_json)
+        if not failures:
+            made.set_note("build", {**begun, "done": True})
     _finish(report, failures, ignored, as_json)
 
 
@@ -60,17 +78,48 @@ def add(
     index: Folder,
     sources: Sources,
     skip_existing: Annotated[bool, typer.Option("--skip-existing", help="Leave out what is there already.")] = False,
+    update: Annotated[bool, typer.Option("--update", help="Put documents in the place of those of their id.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Add documents to an index."""
+    """Add documents to an index, or with --update replace those that are there."""
     from radrag.indexes.hybrid import HybridIndex
 
     _check(sources)
     failures: list[FileFailure] = []
     ignored: list[Path] = []
     with HybridIndex.open(index) as opened:
-        report = opened.add(read(sources, failures, ignored), skip_existing=skip_existing, progress=not as_json)
+        documents = read(sources, failures, ignored)
+        if update:
+            report = opened.update(documents, progress=not as_json)
+        else:
+            report = opened.add(documents, skip_existing=skip_existing, progress=not as_json)
     _finish(report, failures, ignored, as_json)
+
+
+@commands.command()
+def delete(
+    index: Folder,
+    ids: Annotated[list[str], typer.Argument(help="Ids of documents, such as PMID:29355075.", metavar="ID...")],
+    as_json: Json = False,
+) -> None:
+    """Delete documents from an index."""
+    from radrag.indexes.hybrid import HybridIndex
+
+    with HybridIndex.open(index) as opened:
+        report = opened.delete(ids)
+    show(report, f"{report['deleted']} documents deleted, {report['missing']} were not there.", as_json)
+    if report["missing"]:
+        raise typer.Exit(1)
+
+
+@commands.command()
+def compact(index: Folder) -> None:
+    """Join an index's segments into one, without what was deleted, and give the space back."""
+    from radrag.indexes.hybrid import HybridIndex
+
+    with HybridIndex.open(index) as opened:
+        opened.compact()
+    typer.echo("Done.")
 
 
 @commands.command()
@@ -82,18 +131,36 @@ def search(
     kind: Annotated[
         str | None, typer.Option(help="Only documents of this kind, such as guideline or abstract.")
     ] = None,
+    years: Annotated[str | None, typer.Option(help="Only of these years, such as 2015:2024, 2015: or :2024.")] = None,
+    publication_type: Annotated[
+        list[str] | None, typer.Option("--type", help="Only of this publication type; may be repeated.")
+    ] = None,
+    mesh: Annotated[list[str] | None, typer.Option(help="Only with this MeSH heading; may be repeated.")] = None,
+    language: Annotated[str | None, typer.Option(help="Only in this language, such as eng.")] = None,
+    per_document: Annotated[int | None, typer.Option(help="Most passages of one document.")] = None,
+    include_retracted: Annotated[
+        bool, typer.Option("--include-retracted", help="Show retracted ones, marked.")
+    ] = False,
+    exact: Annotated[bool, typer.Option("--exact", help="Compare with every vector.")] = False,
     as_json: Json = False,
 ) -> None:
     """Find passages."""
     from radrag.indexes.hybrid import HybridIndex
 
+    given = {"kind": kind, "year": _years(years), "publication_types": publication_type, "mesh": mesh}
+    where = {name: value for name, value in {**given, "language": language}.items() if value}
     with HybridIndex.open(index) as opened:
-        hits = opened.search(query, k=k, mode=mode, where={"kind": kind} if kind else None)
+        hits = opened.search(
+            query, k=k, where=where, mode=mode, per_document=per_document, include_retracted=include_retracted,
+            exact=exact,
+        )  # fmt: skip
     lines = []
     for rank, hit in enumerate(hits, start=1):
         passage = hit.passage
         place = f"{passage.document_id}:{passage.start}-{passage.end}"
         lines.append(f"{rank}. {hit.score:.3f}  {' > '.join(passage.path) or passage.title} ({place})")
+        if passage.flags:
+            lines.append(f"   ! {', '.join(passage.flags).upper()}")
         lines.append("   " + " ".join(passage.text.split())[:300])
     show([asdict(hit) for hit in hits], "\n".join(lines) or "Nothing found.", as_json)
 
@@ -142,6 +209,17 @@ def read(sources: list[str], failures: list[FileFailure], ignored: list[Path]) -
             yield from [found] if isinstance(found, Document) else found
 
 
+def _years(given: str | None) -> Range | None:
+    from radrag.indexes.filters import Range
+
+    if given is None:
+        return None
+    low, colon, high = given.partition(":")
+    if not all(part.isascii() and part.isdigit() for part in (low, high) if part) or not (low or high):
+        fail(f"--years must be like 2015:2024, 2015:, :2024 or 2015, got {given!r}")
+    return Range(int(low) if low else None, int(high) if high else (None if colon else int(low)))
+
+
 def _check(sources: list[str]) -> None:
     """Refuse before anything is written what could only fail after."""
     from radrag.corpora import READERS
@@ -172,5 +250,5 @@ def _finish(report: dict[str, int], failures: list[FileFailure], ignored: list[P
 
 def _summary(report: dict[str, int]) -> str:
     parts = [f"{report['added']} documents added", f"{report['passages']} passages"]
-    parts += [f"{report[name]} {name}" for name in ("skipped", "empty") if report[name]]
+    parts += [f"{report[name]} {name}" for name in ("updated", "skipped", "empty") if report.get(name)]
     return ", ".join(parts) + "."

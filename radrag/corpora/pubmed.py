@@ -77,8 +77,9 @@ def read_pubmed(path: str | Path, deletions: bool = False) -> Iterator[Document]
     """Read the articles of a PubMed XML file, gzipped or not.
 
     A document's text is the abstract, a paragraph for each part; the labels of a structured abstract are the paths of
-    its sections. Without an abstract the text is the title and ``metadata["has_abstract"]`` is false. An article that
-    the file holds in several versions comes several times, in the order of the file.
+    its sections. An article without an abstract of its own has the first other abstract in English; without that its
+    text is the title and ``metadata["has_abstract"]`` is false. Abstracts in other languages are in the metadata. An
+    article that the file holds in several versions comes several times, in the order of the file.
 
     Args:
         path: A file whose root is ``PubmedArticleSet``.

@@ -24,9 +24,9 @@ Mask = NDArray[np.bool_] | None
 _Found = tuple[NDArray[np.int32], NDArray[Any], int]
 Scored = tuple[NDArray[np.int64], NDArray[np.float32]]
 _ROUNDING = 2.0**-23  # relative, of one float32 operation, with room to spare
-_BLOCK = 1 << 15
-_RAISE = 2
+_BLOCK = 1 << 15  # postings at a time, so that what they are turned into stays in the processor's cache
 _LOOKUP = 8  # finding one row in a list costs about as much as adding so many postings
+_RAISE = 3  # adding one posting costs about as much as the k-th best of so many rows
 _REMEMBERED = 1 << 14
 
 
@@ -176,7 +176,7 @@ class _List:
         return gains
 
     def blocks(self) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float32]]]:
-        """Yield rows with what the term adds to each, little enough at a time to stay in the processor's cache."""
+        """Yield rows with what the term adds to each."""
         for start in range(0, len(self.rows), _BLOCK):
             yield self.rows[start : start + _BLOCK].astype(np.int64), self.gains(self.codes[start : start + _BLOCK])
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypedDict
 
 from radrag.corpora.retractions import RETRACTED
 from radrag.errors import IndexCorruptError
@@ -17,6 +17,17 @@ from radrag.types import Hit
 
 _RERANKED = 50
 _GROWTH = 4
+
+
+class SearchOptions(TypedDict, total=False):
+    """The further options of ``HybridIndex.search``."""
+
+    mode: Mode | str
+    include_retracted: bool
+    exact: bool
+    per_document: int | None
+    settings: SearchSettings | None
+    rerank: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,9 +43,17 @@ class Request:
     settings: SearchSettings | None
     reranker: Any
 
+    def __post_init__(self) -> None:
+        for name in ("k", "per_document"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ValueError(f"{name} must be at least 1, got {value}")
+
 
 def find(state: State, store: Store, queries: Sequence[str], asked: Request) -> list[list[Hit]]:
     """Search one state; the caller holds the snapshot that it was read in."""
+    if any(not isinstance(query, str) or not query.strip() for query in queries):
+        raise ValueError(f"a query must be text that is not blank, got {queries!r}")
     depth = getattr(asked.reranker, "depth", _RERANKED)
     wanted = asked.k if asked.reranker is None else max(asked.k, depth)
     results = []

@@ -2,31 +2,27 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Self, TypeVar, Unpack, overload
 
 from radrag.corpora import Chunking
 from radrag.errors import IndexStateError
-from radrag.indexes.database import Database, only_writer
+from radrag.indexes.changes import Changes
+from radrag.indexes.database import Database
 from radrag.indexes.encoders import load_encoder
 from radrag.indexes.facets import FACETS
 from radrag.indexes.filters import Where
 from radrag.indexes.fusion import Fusion
-from radrag.indexes.hits import Request, find
+from radrag.indexes.hits import Request, SearchOptions, find
 from radrag.indexes.ledger import Ledger
-from radrag.indexes.merging import Merger
-from radrag.indexes.progress import in_batches
 from radrag.indexes.searcher import Mode, SearchSettings
 from radrag.indexes.segments import retry_missing
 from radrag.indexes.settings import check_settings, default_weight, make_settings
-from radrag.indexes.state import State
+from radrag.indexes.state import State, States
 from radrag.indexes.store import Store
 from radrag.indexes.verification import verify_index
-from radrag.indexes.writing import Writer
 from radrag.protocols import Encoder
 from radrag.types import Document, Hit, Notice, Passage
 
@@ -47,29 +43,18 @@ class HybridIndex:
 
     def __init__(self, path: Path, database: Database, encoder: Encoder, reranker: Any = None) -> None:
         self._path, self._db, self._encoder = path, database, encoder
-        self._store, self._ledger = Store(database), Ledger(database)
-        self._open = True
+        self._store, self._open = Store(database), True
         self._settings: dict[str, Any] = database.get("settings")
+        self._states = States(path, database, encoder, self._settings)
+        self._changes = Changes(path, database, encoder, self._settings)
         self._given_reranker, self._loaded_reranker = reranker, None
-        self._state: State | None = None
-        self._lock = threading.Lock()
 
     @classmethod
     def create(
-        cls,
-        path: str | Path,
-        *,
-        encoder: str | Path | Encoder = "static",
-        chunking: Chunking | None = None,
-        lexical: str = "bm25",
-        k1: float = 0.6,
-        b: float = 0.5,
-        fusion: Fusion | str = Fusion.ZSCORE,
-        dense_weight: float | None = None,
-        facets: Sequence[str] = (),
-        reranker: Any = None,
-        cache_embeddings: bool | None = None,
-    ) -> Self:
+        cls, path: str | Path, *, encoder: str | Path | Encoder = "static", chunking: Chunking | None = None,
+        lexical: str = "bm25", k1: float = 0.6, b: float = 0.5, fusion: Fusion | str = Fusion.ZSCORE,
+        dense_weight: float | None = None, facets: Sequence[str] = (), reranker: Any = None, cache_embeddings: bool | None = None,
+    ) -> Self:  # fmt: skip
         """Make an empty index.
 
         Args:
@@ -96,9 +81,7 @@ class HybridIndex:
         cached = not loaded.fingerprint.startswith("static:") if cache_embeddings is None else cache_embeddings
         settings = {
             **make_settings(_name(encoder), loaded, chunking or Chunking(), search),
-            "facets": sorted({*FACETS, *facets}),
-            "reranker": _name(reranker),
-            "cache_embeddings": cached,
+            **{"facets": sorted({*FACETS, *facets}), "reranker": _name(reranker), "cache_embeddings": cached},
         }
         folder.mkdir(parents=True, exist_ok=True)
         database = Database(folder / "store.sqlite", create=True)
@@ -145,7 +128,6 @@ class HybridIndex:
         """Close its files; calling it twice does no harm."""
         if self._open:
             self._open = False
-            self._state = None
             self._db.close()
 
     def __enter__(self) -> Self:
@@ -163,14 +145,9 @@ class HybridIndex:
         return f"HybridIndex({str(self._path)!r}, encoder={self._settings['encoder_fingerprint']!r})"
 
     def add(
-        self,
-        documents: Iterable[Document],
-        *,
-        skip_existing: bool = False,
-        batch_size: int = 1024,
-        progress: bool = False,
-        total: int | None = None,
-    ) -> dict[str, int]:
+        self, documents: Iterable[Document], *, skip_existing: bool = False, batch_size: int = 1024, progress: bool
+        = False, total: int | None = None,
+    ) -> dict[str, int]:  # fmt: skip
         """Add documents, a batch at a time; after an interruption run it again with ``skip_existing=True``.
 
         Args:
@@ -186,21 +163,13 @@ class HybridIndex:
         Raises:
             ValueError: If a document's id is stored already (with other content, if ``skip_existing``) or occurs twice.
         """
-        report = {"added": 0, "skipped": 0, "empty": 0, "passages": 0}
-        with self._writing() as (writer, merger):
-            for batch in in_batches(documents, batch_size, "indexing" if progress else None, total):
-                _sum(report, writer.add(batch, skip_existing))
-                merger.relieve()
-        return report
+        self._check_open()
+        return self._changes.add(documents, skip_existing, batch_size, "indexing" if progress else None, total)
 
     def update(
-        self,
-        documents: Iterable[Document],
-        *,
-        batch_size: int = 1024,
-        progress: bool = False,
-        total: int | None = None,
-    ) -> dict[str, int]:
+        self, documents: Iterable[Document], *, batch_size: int = 1024, progress: bool = False, total: int | None =
+        None,
+    ) -> dict[str, int]:  # fmt: skip
         """Store documents, each in the place of the one with its id; new ids are added.
 
         A document that says what is stored already is skipped, and so is one whose ``pmid_version`` is lower than that
@@ -215,38 +184,26 @@ class HybridIndex:
         Returns:
             How many documents were ``added``, ``updated``, ``skipped`` and ``empty``, and ``passages`` written.
         """
-        report = {"added": 0, "updated": 0, "skipped": 0, "empty": 0, "passages": 0}
-        with self._writing() as (writer, merger):
-            for batch in in_batches(documents, batch_size, "updating" if progress else None, total):
-                _sum(report, writer.update(batch))
-                merger.relieve()
-        return report
+        self._check_open()
+        return self._changes.update(documents, batch_size, "updating" if progress else None, total)
 
     def delete(self, ids: Iterable[str]) -> dict[str, int]:
         """Delete documents, all at once; return how many were ``deleted`` and how many were ``missing``."""
-        names = list(dict.fromkeys([ids] if isinstance(ids, str) else ids))
-        with self._writing() as (writer, _):
-            return writer.delete(names)
+        self._check_open()
+        return self._changes.delete(list(dict.fromkeys([ids] if isinstance(ids, str) else ids)))
 
     def set_notices(self, origin: str, notices: Iterable[Notice]) -> int:
         """Put notices of retractions, concerns and corrections in the place of all of one origin; return how many.
 
-        Args:
-            origin: Where they come from, such as ``"retraction-watch"``. Notices that documents carry are kept apart.
-            notices: What they say.
+        The origin is a name such as ``"retraction-watch"``; notices that documents carry are kept apart from them.
         """
         self._check_open()
-        if not origin or origin.startswith("document:"):
-            raise ValueError(f"origin must be a name that does not begin with 'document:', got {origin!r}")
-        kept = list(notices)
-        with only_writer(self._path), self._db.transaction():
-            return self._store.set_notices(origin, kept)
+        return self._changes.set_notices(origin, notices)
 
     def compact(self) -> None:
         """Join all segments into one, without what was deleted, and give the space back."""
-        with self._writing() as (_, merger):
-            merger.compact()
-            self._db.shrink()
+        self._check_open()
+        self._changes.compact()
 
     def get_note(self, key: str) -> Any:
         """Return what was kept under a name, or None."""
@@ -256,30 +213,21 @@ class HybridIndex:
     def set_note(self, key: str, value: Any) -> None:
         """Keep a small JSON value with the index, such as which files were applied to it."""
         self._check_open()
-        with only_writer(self._path), self._db.transaction():
-            self._db.set(f"note:{key}", value)
+        self._changes.set(f"note:{key}", value)
 
     @overload
     def search(  # type: ignore[overload-overlap]  # a str is a Sequence[str] too; the first that fits counts
-        self, queries: str, k: int = ..., where: Where | None = ..., **options: Any
+        self, queries: str, k: int = ..., where: Where | None = ..., **options: Unpack[SearchOptions]
     ) -> list[Hit]: ...
     @overload
     def search(
-        self, queries: Sequence[str], k: int = ..., where: Where | None = ..., **options: Any
+        self, queries: Sequence[str], k: int = ..., where: Where | None = ..., **options: Unpack[SearchOptions]
     ) -> list[list[Hit]]: ...
     def search(
-        self,
-        queries: str | Sequence[str],
-        k: int = 10,
-        where: Where | None = None,
-        *,
-        mode: Mode | str = Mode.HYBRID,
-        include_retracted: bool = False,
-        exact: bool = False,
-        per_document: int | None = None,
-        settings: SearchSettings | None = None,
-        rerank: bool = True,
-    ) -> list[Hit] | list[list[Hit]]:
+        self, queries: str | Sequence[str], k: int = 10, where: Where | None = None, *, mode: Mode | str =
+        Mode.HYBRID, include_retracted: bool = False, exact: bool = False, per_document: int | None = None,
+        settings: SearchSettings | None = None, rerank: bool = True,
+    ) -> list[Hit] | list[list[Hit]]:  # fmt: skip
         """Find passages.
 
         Args:
@@ -300,12 +248,7 @@ class HybridIndex:
         Raises:
             IndexCorruptError: If a text that was found is not the one that was stored.
         """
-        self._check_open()
-        if k < 1 or (per_document is not None and per_document < 1):
-            raise ValueError(f"k and per_document must be at least 1, got {k} and {per_document}")
         batch = [queries] if isinstance(queries, str) else list(queries)
-        if any(not isinstance(query, str) or not query.strip() for query in batch):
-            raise ValueError(f"a query must be text that is not blank, got {batch!r}")
         reranker = self._reranker() if rerank else None
         asked = Request(k, where or {}, Mode(mode), include_retracted, exact, per_document, settings, reranker)
         results = self._read(lambda state: find(state, self._store, batch, asked))
@@ -318,7 +261,7 @@ class HybridIndex:
         return as_retriever(self, **options)
 
     def document(self, document_id: str) -> Document:
-        """Return a stored document; its text is checked against its hash.
+        """Return a stored document, checked against its hash.
 
         Raises:
             KeyError: If there is none of that id.
@@ -333,20 +276,11 @@ class HybridIndex:
         return (self._store.document(name) for name in self._store.names())
 
     def passage(self, passage_id: int) -> Passage:
-        """Return a stored passage.
-
-        Raises:
-            KeyError: If there is none of that id.
-            IndexCorruptError: If it was altered on disk.
-        """
+        """Return a stored passage, checked as ``document`` checks; ids that are gone raise ``KeyError``."""
         return self._passages([passage_id])[0]
 
     def neighbours(self, passage_id: int, before: int = 1, after: int = 1) -> list[Passage]:
-        """Return a passage with those of its document that stand before and after it, in the order of the text.
-
-        Raises:
-            KeyError: If there is no passage of that id.
-        """
+        """Return a passage with those of its document that stand before and after it, in the order of the text."""
         if before < 0 or after < 0:
             raise ValueError(f"before and after must be at least 0, got {before} and {after}")
         self._check_open()
@@ -371,12 +305,10 @@ class HybridIndex:
 
     @property
     def manifest(self) -> dict[str, Any]:
-        """What it is: format, encoder, tokenizer, chunking, search settings, counts, segments, a hash of its content."""
+        """What it is: settings, fingerprints, counts, segments with their recall, and a hash of its content."""
         self._check_open()
         with self._db.snapshot():
-            segments = [{"rows": one.rows, "vectors": one.vectors} for one in self._ledger.segments()]
-            facts = {"dead": len(self._ledger.dead()), "content": self._ledger.content(), "segments": segments}
-            return {**self._settings, **self._store.counts(), **facts}
+            return {**self._settings, **self._store.counts(), **Ledger(self._db).facts()}
 
     def verify(self) -> list[str]:
         """Check every byte against the recorded hashes; return what is wrong, a line each."""
@@ -395,27 +327,6 @@ class HybridIndex:
         if not self._open:
             raise IndexStateError(f"the index {self._path} is closed; open it again with HybridIndex.open")
 
-    @contextmanager
-    def _writing(self) -> Iterator[tuple[Writer, Merger]]:
-        """Give what changes the index, to one process at a time; join segments afterwards, also after an error."""
-        self._check_open()
-        chunking = Chunking(**self._settings["chunking"])
-        with only_writer(self._path):
-            merger = Merger(self._path, self._db, self._encoder.dim)
-            before = self._db.get("revision")
-            try:
-                yield Writer(self._path, self._db, self._passage_encoder(), chunking, self._settings["facets"]), merger
-            finally:
-                if self._db.get("revision") != before:
-                    merger.settle()
-
-    def _passage_encoder(self) -> Encoder:
-        if not self._settings["cache_embeddings"]:
-            return self._encoder
-        from radrag.indexes.embedding_cache import CachedEncoder
-
-        return CachedEncoder(self._encoder, self._path / "embeddings.sqlite")
-
     def _reranker(self) -> Any:
         if self._loaded_reranker is None and self._given_reranker is not None:
             from radrag.indexes.rerank import load_reranker
@@ -424,28 +335,9 @@ class HybridIndex:
         return self._loaded_reranker
 
     def _read(self, use: Callable[[State], T]) -> T:
-        """Let a function see the last whole state, with the store held at it."""
         self._check_open()
-
-        def once() -> T:
-            with self._db.snapshot():
-                return use(self._current())
-
-        return retry_missing(once)
-
-    def _current(self) -> State:
-        state, revision = self._state, self._db.get("revision")
-        if state is None or state.revision != revision:
-            with self._lock:
-                state = State(self._path, self._db, self._encoder, self._settings, self._state)
-                self._state = state
-        return state
+        return self._states.read(use)
 
 
 def _name(given: Any) -> str | None:
     return str(given) if isinstance(given, str | Path) else None
-
-
-def _sum(report: dict[str, int], counts: dict[str, int]) -> None:
-    for name, count in counts.items():
-        report[name] += count

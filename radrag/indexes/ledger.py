@@ -50,7 +50,10 @@ class Ledger:
     def segments(self) -> list[SegmentEntry]:
         """Return the segments in the order of their passages."""
         rows = self._db.all("SELECT low, high, folder, rows, files, vectors FROM segments ORDER BY low")
-        return [SegmentEntry(*row[:4], json.loads(row[4]), json.loads(row[5])) for row in rows]
+        return [
+            SegmentEntry(low, high, folder, count, json.loads(files), json.loads(vectors))
+            for low, high, folder, count, files, vectors in rows
+        ]
 
     def add(self, entry: SegmentEntry) -> None:
         """List a segment whose files are already on disk."""
@@ -90,7 +93,8 @@ class Ledger:
             held.update(set(terms))
         self._db.run_many("INSERT INTO dead VALUES (?, ?, ?)", rows)
         self._db.run_many(
-            "INSERT INTO dead_terms VALUES (?, ?) ON CONFLICT (term) DO UPDATE SET passages = passages + excluded.passages",
+            "INSERT INTO dead_terms VALUES (?, ?)"
+            " ON CONFLICT (term) DO UPDATE SET passages = passages + excluded.passages",
             held.items(),
         )
         self.count(-len(rows), -sum(row[2] for row in rows))
@@ -123,3 +127,9 @@ class Ledger:
     def content(self) -> str:
         """Return the hash of all content."""
         return str(self._db.get("content") or "0" * 64)
+
+    def facts(self) -> dict[str, Any]:
+        """Return what a manifest says: passages that are dead, hash of the content, rows and recall of each segment."""
+        (dead,) = self._db.one("SELECT COUNT(*) FROM dead")
+        segments = [{"rows": one.rows, "vectors": one.vectors} for one in self.segments()]
+        return {"dead": dead, "content": self.content(), "segments": segments}

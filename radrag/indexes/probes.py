@@ -1,4 +1,4 @@
-"""Query vectors that the recall of approximate search is measured with: headlines of documents drawn from all that was written.
+"""Query vectors that the recall of approximate search is measured with: headlines of documents drawn at random.
 
 The draw is a bottom-k sample (Cohen and Kaplan, "Summarizing data using bottom-k sketches", PODC 2007): the documents
 whose hashes are smallest, whatever the order in which they came.

@@ -122,10 +122,14 @@ class Searcher:
     ) -> list[Found]:
         if mode is Mode.DENSE:
             rows, cosines, _ = dense
-            return [(number, value, None, value) for number, value in zip(self._ids(rows), cosines.tolist(), strict=True)]
+            return [
+                (number, value, None, value) for number, value in zip(self._ids(rows), cosines.tolist(), strict=True)
+            ]
         rows, scores = self._lexical.top(terms, depth, masks, self.statistics)
         if mode is Mode.LEXICAL:
-            return [(number, value, value, None) for number, value in zip(self._ids(rows), scores.tolist(), strict=True)]
+            return [
+                (number, value, value, None) for number, value in zip(self._ids(rows), scores.tolist(), strict=True)
+            ]
         return self._fuse(terms, rows, dense, k, settings)
 
     def _fuse(

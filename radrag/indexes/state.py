@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,10 +17,11 @@ from radrag.indexes.facets import facet_mask, split_where
 from radrag.indexes.filters import Where
 from radrag.indexes.ledger import Ledger, SegmentEntry
 from radrag.indexes.searcher import Masks, Searcher, SearchSettings
-from radrag.indexes.segments import Segment, read_segment
+from radrag.indexes.segments import Segment, read_segment, retry_missing
 from radrag.indexes.store import Store
 from radrag.protocols import Encoder
 
+T = TypeVar("T")
 _MAX_MASKS = 16
 
 
@@ -43,8 +44,7 @@ class State:
         self._facets = tuple(settings["facets"])
         opened = before.segments if before else {}
         self.segments: dict[str, Segment] = {
-            entry.folder: opened.get(entry.folder) or _read(path, entry, settings["dim"])
-            for entry in ledger.segments()
+            entry.folder: opened.get(entry.folder) or _read(path, entry, settings["dim"]) for entry in ledger.segments()
         }
         self._list = list(self.segments.values())
         self._live: Masks = self._without(ledger.dead(), [None] * len(self._list))
@@ -101,6 +101,39 @@ class State:
             mask[rows] = False
             result[place] = mask
         return result
+
+
+class States:
+    """Gives whoever reads an index its last whole state, and reads it anew when a writer has made another.
+
+    Args:
+        path: Folder of the index.
+        database: Its database.
+        encoder: Encoder of queries.
+        settings: Its settings.
+    """
+
+    def __init__(self, path: Path, database: Database, encoder: Encoder, settings: Mapping[str, Any]) -> None:
+        self._path, self._db, self._encoder, self._settings = path, database, encoder, settings
+        self._last: State | None = None
+        self._lock = threading.Lock()
+
+    def read(self, use: Callable[[State], T]) -> T:
+        """Let a function see the last whole state, with the store held at it."""
+
+        def once() -> T:
+            with self._db.snapshot():
+                return use(self._current())
+
+        return retry_missing(once)
+
+    def _current(self) -> State:
+        state, revision = self._last, self._db.get("revision")
+        if state is None or state.revision != revision:
+            with self._lock:
+                state = State(self._path, self._db, self._encoder, self._settings, self._last)
+                self._last = state
+        return state
 
 
 def _read(path: Path, entry: SegmentEntry, dim: int) -> Segment:

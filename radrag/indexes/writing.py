@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from radrag.corpora import Chunking
 from radrag.errors import ModelError
-from radrag.indexes.facets import facet_terms
 from radrag.indexes.database import Database
+from radrag.indexes.facets import facet_terms
 from radrag.indexes.ledger import Ledger
 from radrag.indexes.postings import build_postings
 from radrag.indexes.probes import draw_probes
@@ -89,9 +89,7 @@ class Writer:
             raise ValueError("a document has an empty id; every document needs a unique one")
         return self._store.known([document.id for document in batch])
 
-    def _write(
-        self, documents: Sequence[Document], removed: Sequence[str]
-    ) -> dict[str, int]:
+    def _write(self, documents: Sequence[Document], removed: Sequence[str]) -> dict[str, int]:
         cut = [list(self._chunking.passages(document)) for document in documents]
         report = {"passages": sum(map(len, cut)), "empty": sum(not passages for passages in cut)}
         if not documents and not removed:
@@ -102,7 +100,9 @@ class Writer:
             return report
         texts = [passage.search_text for passages in cut for passage in passages]
         terms = [passage_terms(text) for text in texts]
-        values = [facet_terms(one, self._facets) for one, passages in zip(documents, cut, strict=True) for _ in passages]
+        values = [
+            facet_terms(one, self._facets) for one, passages in zip(documents, cut, strict=True) for _ in passages
+        ]
         with new_folder(self._parent) as draft:
             write_arrays(draft, build_postings(terms), build_postings(values), self._vectors(texts))
             with self._db.transaction():

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from fake_pubmed import FakeServer, Fault, article, article_set, deletion, put, served
+from fake_pubmed import FakeServer, Fault, article, article_set, deletion, fast_web, put, served
 from typer.testing import CliRunner
 
 from radrag.cli import app
@@ -24,7 +24,8 @@ def run(*arguments: object, code: int = 0) -> str:
 
 @pytest.fixture
 def pubmed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeServer]:
-    monkeypatch.setattr("radrag.corpora.web.time.sleep", lambda seconds: None)
+    for module in ("pubmed_server", "eutils"):
+        monkeypatch.setattr(f"radrag.corpora.{module}.Web", fast_web)
     with served(tmp_path / "pub") as server:
         put(
             server.root / "baseline",
@@ -39,10 +40,10 @@ def pubmed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeServ
         yield server
 
 
-def search(index: Path, *options: str) -> list[dict[str, object]]:
-    result = CliRunner().invoke(app, ["index", "search", str(index), "renal", "--json", *options])
+def found_in(index: Path) -> set[str]:
+    result = CliRunner().invoke(app, ["index", "search", str(index), "renal", "--json"])
     assert result.exit_code == 0, result.output
-    return [hit["passage"] for hit in json.loads(result.output)]
+    return {hit["passage"]["document_id"] for hit in json.loads(result.output)}
 
 
 def test_sync(pubmed: FakeServer, tmp_path: Path) -> None:
@@ -53,11 +54,11 @@ def test_sync(pubmed: FakeServer, tmp_path: Path) -> None:
     assert "1 files applied, 1 left to apply." in output
     assert "2 added" in output
     assert "2 unselected" in output
-    assert [passage["document_id"] for passage in search(index)] == ["PMID:1"]
+    assert found_in(index) == {"PMID:1"}
     report = json.loads(run("sync", index, *options, "--keep", "--json"))
     assert (report["files"], report["counts"]["deleted"], report["counts"]["added"]) == ([UPDATE], 1, 1)
     assert [path.name for path in (tmp_path / "index-downloads").iterdir()] == [UPDATE]
-    assert [passage["document_id"] for passage in search(index)] == ["PMID:4"]
+    assert found_in(index) == {"PMID:4"}
     assert "0 files applied" in run("sync", index, "--server", pubmed.url)
 
 
@@ -139,12 +140,12 @@ def test_search_writes_and_stores(pubmed: FakeServer, tmp_path: Path, monkeypatc
 def test_retractions_from_a_file(pubmed: FakeServer, tmp_path: Path) -> None:
     index = tmp_path / "index"
     run("sync", index, "--create", "--server", pubmed.url)
-    assert [passage["document_id"] for passage in search(index)] == ["PMID:4"]
+    assert found_in(index) == {"PMID:3", "PMID:4", "PMID:9"}
     names = "Record ID,RetractionDate,RetractionDOI,RetractionPubMedID,OriginalPaperDOI,OriginalPaperPubMedID,"
     file = tmp_path / "rw.csv"
     file.write_text(f"{names}RetractionNature\n5,1/2/2020 0:00,,0,,4,Retraction\n", encoding="utf-8")
     assert run("retractions", index, file) == ("1 notices kept; 2 documents of the index are retracted, 1 before.\n")
-    assert search(index) == []
+    assert found_in(index) == {"PMID:3", "PMID:9"}
     file.write_text(f"{names}RetractionNature\n6,1/2/2020 0:00,,0,,3,Correction\n", encoding="utf-8")
     assert json.loads(run("retractions", index, file, "--json"))["retracted"] == 1
-    assert [passage["document_id"] for passage in search(index)] == ["PMID:4"]
+    assert found_in(index) == {"PMID:3", "PMID:4", "PMID:9"}

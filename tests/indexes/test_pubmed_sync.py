@@ -326,7 +326,7 @@ RECORD = st.tuples(
 def test_any_course_of_records_ends_as_a_plain_reading_says(
     tmp_path_factory: pytest.TempPathFactory, files: list[list[Any]]
 ) -> None:
-    """The reading: a deletion removes; a record replaces, unless one before it in the file, or the kept one, is newer."""
+    """The reading: a deletion removes; a record replaces, unless one before in its file, or the kept one, is newer."""
     folder = tmp_path_factory.mktemp("pubmed")
     kept: dict[int, tuple[int, int]] = {}
     said: dict[int, bool] = {}

@@ -1,0 +1,101 @@
+"""What changes an index: one process at a time, batch by batch, segments joined afterwards."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from radrag.corpora import Chunking
+from radrag.indexes.database import Database, only_writer
+from radrag.indexes.merging import Merger
+from radrag.indexes.progress import in_batches
+from radrag.indexes.store import Store
+from radrag.indexes.writing import Writer
+from radrag.protocols import Encoder
+from radrag.types import Document, Notice
+
+
+class Changes:
+    """Writes to one index; see the methods of ``HybridIndex`` of the same names.
+
+    Args:
+        path: Folder of the index.
+        database: Its database.
+        encoder: Encoder of passages.
+        settings: Its settings.
+    """
+
+    def __init__(self, path: Path, database: Database, encoder: Encoder, settings: Mapping[str, Any]) -> None:
+        self._path, self._db, self._encoder, self._settings = path, database, encoder, settings
+
+    def add(
+        self, documents: Iterable[Document], skip_existing: bool, batch_size: int, bar: str | None, total: int | None
+    ) -> dict[str, int]:
+        """Add documents; return counts."""
+        report = {"added": 0, "skipped": 0, "empty": 0, "passages": 0}
+        with self._writing() as (writer, merger):
+            for batch in in_batches(documents, batch_size, bar, total):
+                _sum(report, writer.add(batch, skip_existing))
+                merger.relieve()
+        return report
+
+    def update(
+        self, documents: Iterable[Document], batch_size: int, bar: str | None, total: int | None
+    ) -> dict[str, int]:
+        """Add or replace documents; return counts."""
+        report = {"added": 0, "updated": 0, "skipped": 0, "empty": 0, "passages": 0}
+        with self._writing() as (writer, merger):
+            for batch in in_batches(documents, batch_size, bar, total):
+                _sum(report, writer.update(batch))
+                merger.relieve()
+        return report
+
+    def delete(self, names: Sequence[str]) -> dict[str, int]:
+        """Delete documents in one transaction; return counts."""
+        with self._writing() as (writer, _):
+            return writer.delete(names)
+
+    def set_notices(self, origin: str, notices: Iterable[Notice]) -> int:
+        """Replace the notices of an origin; return how many there are now."""
+        if not origin or origin.startswith("document:"):
+            raise ValueError(f"origin must be a name that does not begin with 'document:', got {origin!r}")
+        kept = list(notices)
+        with only_writer(self._path), self._db.transaction():
+            return Store(self._db).set_notices(origin, kept)
+
+    def compact(self) -> None:
+        """Join all segments into one and shrink the files."""
+        with self._writing() as (_, merger):
+            merger.compact()
+            self._db.shrink()
+
+    def set(self, key: str, value: Any) -> None:
+        """Keep a JSON value."""
+        with only_writer(self._path), self._db.transaction():
+            self._db.set(key, value)
+
+    @contextmanager
+    def _writing(self) -> Iterator[tuple[Writer, Merger]]:
+        """Give what writes and what joins; join segments at the end, also after an error."""
+        with only_writer(self._path):
+            merger = Merger(self._path, self._db, self._encoder.dim)
+            chunking, before = Chunking(**self._settings["chunking"]), self._db.get("revision")
+            try:
+                yield Writer(self._path, self._db, self._passages(), chunking, self._settings["facets"]), merger
+            finally:
+                if self._db.get("revision") != before:
+                    merger.settle()
+
+    def _passages(self) -> Encoder:
+        if not self._settings["cache_embeddings"]:
+            return self._encoder
+        from radrag.indexes.embedding_cache import CachedEncoder
+
+        return CachedEncoder(self._encoder, self._path / "embeddings.sqlite")
+
+
+def _sum(report: dict[str, int], counts: Mapping[str, int]) -> None:
+    for name, count in counts.items():
+        report[name] += count
