@@ -1,4 +1,4 @@
-"""``radrag index``: build, add, delete, compact, search, info, verify."""
+"""``radrag index``: build, add, delete, compact, search, tune, info, verify."""
 
 from __future__ import annotations
 
@@ -185,6 +185,29 @@ def verify(index: Folder, as_json: Json = False) -> None:
     show(problems, "\n".join(problems) or "Nothing wrong.", as_json)
     if problems:
         raise typer.Exit(1)
+
+
+@commands.command()
+def tune(
+    index: Folder,
+    questions: Annotated[Path, typer.Argument(help="Questions with gold documents, .jsonl as `evaluate run` reads.")],
+    apply: Annotated[bool, typer.Option("--apply", help="Keep the best settings with the index.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Fit the fusion of words and vectors on questions of your own, cross-validated."""
+    from radrag.corpora import read_questions
+    from radrag.indexes.hybrid import HybridIndex
+    from radrag.indexes.tuning import fit_fusion
+
+    asked = [(one.text, {span.document_id for span in one.gold}) for one in read_questions(questions) if one.gold]
+    with HybridIndex.open(index) as opened:
+        fit = fit_fusion(opened, asked)
+        if apply:
+            opened.use(fit.settings)
+    lines = [f"{fusion:8}{weight:6.1f}{value:8.3f}" for fusion, weight, value in fit.table[:10]]
+    lines += [f"Chosen without the question judged: nDCG@10 {fit.score}; above the settings it had: {fit.gain}"]
+    lines += ["Kept with the index." if apply else "Nothing was changed; --apply keeps the best."]
+    show(asdict(fit), "\n".join(["fusion  weight nDCG@10", *lines]), as_json)
 
 
 def read(sources: list[str], failures: list[FileFailure], ignored: list[Path]) -> Iterator[Document]:

@@ -46,6 +46,7 @@ def sync(
     new_baseline: Annotated[
         bool, typer.Option("--new-baseline", help="Apply the baseline of another year over what is there.")
     ] = False,
+    allow_gaps: Annotated[bool, typer.Option("--allow-gaps", help="Go on though files between are missing.")] = False,
     max_files: Annotated[int | None, typer.Option(min=1, help="Most files to apply now.")] = None,
     downloads: Annotated[
         Path | None, typer.Option(help="Folder for downloads; by default INDEX-downloads beside the index.")
@@ -69,7 +70,12 @@ def sync(
         fail(f"{index} does not exist; check the path, or make it with --create")
     selection = _selection(mesh, years, kind, journal, language, has_abstract)
     source = LocalFolder(folder) if folder is not None else Server(server or SERVER)
-    allowed = {"updates_only": updates_only, "new_baseline": new_baseline, "selection_changed": selection_changed}
+    allowed = {
+        "updates_only": updates_only,
+        "new_baseline": new_baseline,
+        "selection_changed": selection_changed,
+        "gaps": allow_gaps,
+    }
     if index.exists():
         with HybridIndex.open(index) as opened:
             plan = make_plan(opened, source, selection, **allowed)

@@ -32,6 +32,7 @@ class Flag(StrEnum):
 
 
 RETRACTED = Flag.RETRACTED.value
+_SEVERITY = {flag.value: place for place, flag in enumerate(Flag)}
 
 # The publication types "Retraction of Publication", "Expression of Concern", "Published Erratum" and "Corrected and
 # Republished Article" mark the notice or the new version, never the article concerned.
@@ -70,8 +71,7 @@ _DATE = re.compile(r"(?:(\d{4})-(\d\d)-(\d\d)|(\d{1,2})/(\d{1,2})/(\d{4}))(?:[ T
 
 def by_severity(flags: Iterable[str]) -> tuple[str, ...]:
     """Return each flag once, the most severe first; unknown ones last, by name."""
-    known = [flag.value for flag in Flag]
-    return tuple(sorted(set(flags), key=lambda flag: (known.index(flag) if flag in known else len(known), flag)))
+    return tuple(sorted(set(flags), key=lambda flag: (_SEVERITY.get(flag, len(_SEVERITY)), flag)))
 
 
 def _listed(value: object) -> list[str]:
@@ -184,7 +184,7 @@ def read_retraction_watch(path: str | Path) -> Iterator[Notice]:
         CorpusError: If a column is missing, or a nature, a date or a PubMed id cannot be read.
     """
     path = Path(path)
-    notices: dict[Notice, None] = {}
+    notices: dict[Notice, list[str]] = {}
     reinstated: dict[str, str] = {}
     for record, row in _rows(path):
         field = "RetractionNature"
@@ -205,8 +205,8 @@ def read_retraction_watch(path: str | Path) -> Iterator[Notice]:
             if flag is None:
                 reinstated[target] = max(when, reinstated.get(target, ""))
             else:
-                notices[Notice(target, flag.value, source, when)] = None
-    for notice in notices:
-        lifted = notice.kind == RETRACTED and notice.date and notice.date <= reinstated.get(notice.target, "")
-        if not lifted:
+                notices[Notice(target, flag.value, source, when)] = targets
+    for notice, names in notices.items():
+        later = max(reinstated.get(name, "") for name in names)
+        if not (notice.kind == RETRACTED and notice.date and notice.date <= later):
             yield notice

@@ -18,16 +18,15 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from radrag.indexes.postings import Postings
+from radrag.indexes.postings import Held, Postings
 
+_Impacts = tuple[NDArray[np.float32], NDArray[np.float32]]
 Mask = NDArray[np.bool_] | None
-_Found = tuple[NDArray[np.int32], NDArray[Any], int]
 Scored = tuple[NDArray[np.int64], NDArray[np.float32]]
 _ROUNDING = 2.0**-23  # relative, of one float32 operation, with room to spare
 _BLOCK = 1 << 15  # postings at a time, so that what they are turned into stays in the processor's cache
 _LOOKUP = 8  # finding one row in a list costs about as much as adding so many postings
 _RAISE = 3  # adding one posting costs about as much as the k-th best of so many rows
-_REMEMBERED = 1 << 14
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,17 +82,17 @@ class BM25:
     def __init__(self, segments: Sequence[Postings], k1: float, b: float, live: Sequence[Mask] = ()) -> None:
         check_parameters(k1, b)
         self._k1, self._b = k1, b
-        self._segments = [_Segment(postings) for postings in segments]
-        self._offsets = _offsets(segments)
+        self._segments, self._offsets = list(segments), _offsets(segments)
+        self._kept = threading.local()
         self._impacts: tuple[tuple[int, int], list[_Impacts]] = ((-1, -1), [])
 
     def top(self, terms: Sequence[str], k: int, masks: Sequence[Mask], statistics: Statistics) -> Scored:
         """Find the ``k`` best rows and all that tie with the last of them (``LexicalEngine.top``)."""
         weights = self._weights(terms, statistics)
         best_rows, best = np.empty(0, dtype=np.int64), np.empty(0, dtype=np.float32)
-        searched = zip(self._segments, self._offsets, masks, self._tables(statistics), strict=True)
-        for segment, offset, mask, impacts in searched:
-            rows, scores = _Search(segment.lists(weights, impacts), k, mask, best).run(segment.total)
+        searched = zip(self._segments, self._offsets, masks, self._tables(statistics), self._totals(), strict=True)
+        for postings, offset, mask, impacts, total in searched:
+            rows, scores = _Search(_lists(postings, weights, impacts), k, mask, best).run(total)
             if len(rows):
                 best_rows, best = np.concatenate([best_rows, rows + offset]), np.concatenate([best, scores])
                 best_rows, best = _best(best_rows, best, k)
@@ -105,16 +104,16 @@ class BM25:
         scores = np.zeros(len(rows), dtype=np.float32)
         ends = np.searchsorted(rows, [*self._offsets, np.iinfo(np.int64).max])
         searched = zip(self._segments, self._offsets, ends, ends[1:], self._tables(statistics), strict=False)
-        for segment, offset, low, high, impacts in searched:
+        for postings, offset, low, high, impacts in searched:
             if low < high:
                 wanted = (rows[low:high] - offset).astype(np.int32)
-                for posted in segment.lists(weights, impacts):
+                for posted in _lists(postings, weights, impacts):
                     posted.add_to(scores[low:high], wanted)
         return scores
 
     def holders(self, terms: Sequence[str], statistics: Statistics) -> dict[str, int]:
         """Return how many live rows hold each term."""
-        return _holders([segment.postings for segment in self._segments], terms, statistics)
+        return _holders(self._segments, terms, statistics)
 
     def _weights(self, terms: Sequence[str], statistics: Statistics) -> list[tuple[str, float]]:
         """Return what each term weighs, heaviest first: the one order in which every row adds up its score."""
@@ -123,7 +122,7 @@ class BM25:
         weights = [
             (term, float(np.float32(times[term] * np.log1p((statistics.rows - n + 0.5) / (n + 0.5)))))
             for term, n in held.items()
-            if n
+            if n > 0
         ]
         return sorted(weights, key=lambda item: (-item[1], item[0]))
 
@@ -132,39 +131,27 @@ class BM25:
         made, impacts = self._impacts
         if made != known:
             mean = statistics.terms / statistics.rows if statistics.terms else 1.0
-            impacts = [_impacts(segment.postings, self._k1, self._b, mean) for segment in self._segments]
+            impacts = [_impacts(postings, self._k1, self._b, mean) for postings in self._segments]
             self._impacts = (known, impacts)  # in one go, for other threads
         return impacts
 
-
-@dataclass(frozen=True, slots=True)
-class _Impacts:
-    """What each pair of a segment's postings adds to a score, before the weight of the term.
-
-    Attributes:
-        table: float32 ``[p]``, by code.
-        ceiling: float32 ``[p]``, the highest impact up to each code.
-    """
-
-    table: NDArray[np.float32]
-    ceiling: NDArray[np.float32]
+    def _totals(self) -> list[NDArray[np.float32]]:
+        """Return this thread's accumulators, float32 ``[n]`` for each segment: zeros, and to be left so."""
+        if not hasattr(self._kept, "totals"):
+            self._kept.totals = [np.zeros(postings.count, dtype=np.float32) for postings in self._segments]
+        totals: list[NDArray[np.float32]] = self._kept.totals
+        return totals
 
 
 class _List:
-    """A term's postings in one segment, with its weight and the most that it can add.
-
-    Args:
-        found: Rows, their codes, and the highest code they can have.
-        weight: Of the term.
-        impacts: Of the segment.
-    """
+    """A term's postings in one segment, with its weight and the most that it can add."""
 
     __slots__ = ("_table", "_weight", "bound", "codes", "rows")
 
-    def __init__(self, found: _Found, weight: float, impacts: _Impacts) -> None:
-        self.rows, self.codes, highest = found
-        self._weight, self._table = np.float32(weight), impacts.table
-        self.bound = weight * float(impacts.ceiling[highest])
+    def __init__(self, held: Held, weight: float, impacts: _Impacts) -> None:
+        self.rows, self.codes, highest = held
+        self._weight, (self._table, ceiling) = np.float32(weight), impacts
+        self.bound = weight * float(ceiling[highest])
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -188,44 +175,10 @@ class _List:
         scores[holds] += self.gains(self.codes.take(places.take(holds)))
 
 
-class _Segment:
-    """What is kept of a segment between queries.
-
-    Args:
-        postings: Its postings.
-    """
-
-    def __init__(self, postings: Postings) -> None:
-        self.postings = postings
-        self._kept = threading.local()
-        self._found: dict[str, _Found | None] = {}
-
-    def find(self, term: str) -> _Found | None:
-        """Return a term's rows, their codes and the highest code they can have, or None if no row holds the term."""
-        if term in self._found:
-            return self._found[term]
-        position = self.postings.find(term)
-        found = None
-        if position >= 0:
-            highest = np.searchsorted(self.postings.pairs[:, 0], self.postings.max_tf[position], side="right") - 1
-            found = (*self.postings.of(position), int(highest))
-        if len(self._found) >= _REMEMBERED:
-            self._found.clear()
-        self._found[term] = found
-        return found
-
-    def lists(self, weights: Sequence[tuple[str, float]], impacts: _Impacts) -> list[_List]:
-        """Return the postings of those terms that occur, in the order given."""
-        found = ((self.find(term), weight) for term, weight in weights)
-        return [_List(posted, weight, impacts) for posted, weight in found if posted is not None]
-
-    @property
-    def total(self) -> NDArray[np.float32]:
-        """This thread's accumulator, float32 ``[n]``: zeros, and to be left so."""
-        total: NDArray[np.float32] | None = getattr(self._kept, "total", None)
-        if total is None:
-            total = self._kept.total = np.zeros(self.postings.count, dtype=np.float32)
-        return total
+def _lists(postings: Postings, weights: Sequence[tuple[str, float]], impacts: _Impacts) -> list[_List]:
+    """Return the postings of those terms that occur, in the order given."""
+    found = ((postings.holders(term), weight) for term, weight in weights)
+    return [_List(held, weight, impacts) for held, weight in found if held is not None]
 
 
 class _Search:
@@ -263,16 +216,16 @@ class _Search:
                 self._done += 1
         finally:
             self._clear(total)
-        rows = rows.astype(np.int32)  # as in the lists, which are not to be converted to be searched
+        narrow = rows.astype(np.int32)  # as in the lists, which are not to be converted to be searched
         for posted in self._lists[self._done :]:
             still = self._promising(scores)
-            rows, scores = rows.take(still), scores.take(still)
-            posted.add_to(scores, rows)
+            narrow, scores = narrow.take(still), scores.take(still)
+            posted.add_to(scores, narrow)
             self._done += 1
-        return rows, scores
+        return narrow, scores
 
     def _gather(self, total: NDArray[np.float32]) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-        """Add up lists until the rest cannot bring in a row; return the admitted rows that hold them, and their sums."""
+        """Add up lists until the rest cannot bring in a row; return the admitted rows they hold, and their sums."""
         found = np.empty(0, dtype=np.int64)
         for place, posted in enumerate(self._lists):
             if self._rest[0] > 2 * self._rest[place] and len(posted) * _RAISE > len(found):
@@ -323,9 +276,10 @@ def _best(rows: NDArray[np.int64], scores: NDArray[np.float32], k: int) -> Score
 
 
 def _impacts(postings: Postings, k1: float, b: float, mean: float) -> _Impacts:
+    """Return what each pair adds before the weight of the term, float32 ``[p]``, and the most up to each code."""
     tf, length = postings.pairs[:, 0].astype(np.float64), postings.pairs[:, 1].astype(np.float64)
     table = (tf * (k1 + 1) / (tf + k1 * (1 - b + b * length / mean))).astype(np.float32)
-    return _Impacts(table, np.maximum.accumulate(table))
+    return table, np.maximum.accumulate(table)
 
 
 def _offsets(segments: Sequence[Postings]) -> list[int]:
@@ -334,21 +288,18 @@ def _offsets(segments: Sequence[Postings]) -> list[int]:
 
 def _holders(segments: Sequence[Postings], terms: Sequence[str], statistics: Statistics) -> dict[str, int]:
     dead = statistics.dead(terms)
-    held = {}
-    for term in terms:
-        found = ((postings, postings.find(term)) for postings in segments)
-        held[term] = sum(int(p.indptr[at + 1] - p.indptr[at]) for p, at in found if at >= 0) - dead.get(term, 0)
-    return held
+    found = {term: [postings.holders(term) for postings in segments] for term in terms}
+    return {term: sum(len(h[0]) for h in held if h is not None) - dead.get(term, 0) for term, held in found.items()}
 
 
 class RankBM25:
     """``rank_bm25.BM25Okapi``, which keeps everything in memory and gives frequent terms a floored negative idf.
 
     Args:
-        segments: Postings; rows are numbered through them in order.
-        k1: Saturation of term frequency, at least 0.
-        b: Strength of length normalisation, 0 to 1.
-        live: bool ``[n]`` for each segment, the rows that are not deleted; None for all. Nothing for all of all.
+        segments: Postings, as for ``BM25``.
+        k1: As for ``BM25``.
+        b: As for ``BM25``.
+        live: bool ``[n]`` for each segment, the rows that are not deleted; None for all of them.
     """
 
     def __init__(self, segments: Sequence[Postings], k1: float, b: float, live: Sequence[Mask] = ()) -> None:
@@ -356,14 +307,11 @@ class RankBM25:
         import rank_bm25
 
         self._segments = list(segments)
-        masks = [
-            np.ones(postings.count, dtype=bool) if mask is None else mask
-            for postings, mask in zip(segments, live or [None] * len(segments), strict=True)
-        ]
-        corpus = [row for postings, mask in zip(segments, masks, strict=True) for row in postings.documents(mask)]
+        kept = list(zip(segments, live or [None] * len(segments), strict=True))
+        corpus = [row for postings, mask in kept for row in postings.documents(mask)]
         self._okapi = rank_bm25.BM25Okapi(corpus, k1=k1, b=b) if any(corpus) else None
-        self._live = np.flatnonzero(np.concatenate([np.empty(0, dtype=bool), *masks]))
-        self._count = sum(postings.count for postings in segments)
+        masks = [np.ones(postings.count, dtype=bool) if mask is None else mask for postings, mask in kept]
+        self._live = np.concatenate([np.empty(0, dtype=bool), *masks])
 
     def top(self, terms: Sequence[str], k: int, masks: Sequence[Mask], statistics: Statistics) -> Scored:
         """Find the ``k`` best rows and all that tie with the last of them (``LexicalEngine.top``)."""
@@ -383,7 +331,7 @@ class RankBM25:
         return _holders(self._segments, terms, statistics)
 
     def _scores(self, terms: Sequence[str]) -> NDArray[np.float32]:
-        scores = np.zeros(self._count, dtype=np.float32)
+        scores = np.zeros(len(self._live), dtype=np.float32)
         if self._okapi is not None:
             scores[self._live] = self._okapi.get_scores(list(terms))
         return scores

@@ -24,11 +24,10 @@ class Changes:
         path: Folder of the index.
         database: Its database.
         encoder: Encoder of passages.
-        settings: Its settings.
     """
 
-    def __init__(self, path: Path, database: Database, encoder: Encoder, settings: Mapping[str, Any]) -> None:
-        self._path, self._db, self._encoder, self._settings = path, database, encoder, settings
+    def __init__(self, path: Path, database: Database, encoder: Encoder) -> None:
+        self._path, self._db, self._encoder = path, database, encoder
 
     def add(
         self, documents: Iterable[Document], skip_existing: bool, batch_size: int, bar: str | None, total: int | None
@@ -81,16 +80,16 @@ class Changes:
         """Give what writes and what joins; join segments at the end, also after an error."""
         with only_writer(self._path):
             merger = Merger(self._path, self._db, self._encoder.dim)
-            chunking, before = Chunking(**self._settings["chunking"]), self._db.get("revision")
+            settings, before = self._db.get("settings"), self._db.get("revision")
+            encoder = self._passages() if settings["cache_embeddings"] else self._encoder
+            chunking = Chunking(**settings["chunking"])
             try:
-                yield Writer(self._path, self._db, self._passages(), chunking, self._settings["facets"]), merger
+                yield Writer(self._path, self._db, encoder, chunking, settings["facets"]), merger
             finally:
                 if self._db.get("revision") != before:
                     merger.settle()
 
     def _passages(self) -> Encoder:
-        if not self._settings["cache_embeddings"]:
-            return self._encoder
         from radrag.indexes.embedding_cache import CachedEncoder
 
         return CachedEncoder(self._encoder, self._path / "embeddings.sqlite")

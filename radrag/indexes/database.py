@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import sqlite3
 import threading
+import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,20 +18,20 @@ from radrag.errors import IndexCorruptError, IndexStateError
 _SCHEMA = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL, sha256 TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE documents (
-    id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT NOT NULL UNIQUE, title TEXT NOT NULL, kind TEXT NOT NULL,
+    id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, title TEXT NOT NULL, kind TEXT NOT NULL,
     text TEXT NOT NULL, sections TEXT NOT NULL, metadata TEXT NOT NULL, version INTEGER, doi TEXT,
-    retracted INTEGER NOT NULL, sha256 BLOB NOT NULL
+    retracted INTEGER NOT NULL, sha256 BLOB NOT NULL, flags TEXT NOT NULL, seal BLOB NOT NULL
 );
 CREATE INDEX documents_doi ON documents (doi) WHERE doi IS NOT NULL;
 CREATE INDEX documents_retracted ON documents (id) WHERE retracted;
 CREATE TABLE passages (
-    id INTEGER PRIMARY KEY AUTOINCREMENT, document INTEGER NOT NULL REFERENCES documents (id),
+    id INTEGER PRIMARY KEY, document INTEGER NOT NULL REFERENCES documents (id),
     first INTEGER NOT NULL, last INTEGER NOT NULL, path TEXT NOT NULL, seal BLOB NOT NULL
 );
 CREATE INDEX passages_document ON passages (document);
 CREATE TABLE segments (
     low INTEGER PRIMARY KEY, high INTEGER NOT NULL, folder TEXT NOT NULL, rows INTEGER NOT NULL, files TEXT NOT NULL,
-    vectors TEXT NOT NULL
+    vectors TEXT NOT NULL, seal TEXT NOT NULL
 );
 CREATE TABLE dead (passage INTEGER PRIMARY KEY, document INTEGER NOT NULL, terms INTEGER NOT NULL);
 CREATE TABLE dead_terms (term TEXT PRIMARY KEY, passages INTEGER NOT NULL) WITHOUT ROWID;
@@ -41,6 +43,11 @@ CREATE INDEX notices_origin ON notices (origin);
 """
 _BATCH = 500
 _MUCH_FREE = 0.2
+_NOT_DAMAGE = (
+    *(sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_PROTOCOL, sqlite3.SQLITE_INTERRUPT),
+    *(sqlite3.SQLITE_NOMEM, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_FULL, sqlite3.SQLITE_CANTOPEN),
+    *(sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM),
+)
 
 
 class Database:
@@ -64,9 +71,13 @@ class Database:
             if create:
                 self._connection.executescript(f"BEGIN; {_SCHEMA} COMMIT;")
             self._connection.execute("SELECT COUNT(*) FROM meta")
+            self._check_revision()
         except sqlite3.DatabaseError as error:
             self.close()
             raise IndexCorruptError(f"{path} is not a radrag store ({error}); rebuild the index") from error
+        except IndexCorruptError:
+            self.close()
+            raise
 
     @property
     def _connection(self) -> sqlite3.Connection:
@@ -78,6 +89,7 @@ class Database:
             found.execute("PRAGMA foreign_keys = ON")
             found.execute("PRAGMA journal_mode = WAL")
             found.execute("PRAGMA synchronous = FULL")
+            found.execute("PRAGMA cell_size_check = ON")
             self._local.connection = found
         return found
 
@@ -97,12 +109,14 @@ class Database:
             raise IndexStateError(f"{self.path} is being written by another process; try again later") from error
         try:
             yield
-            self.set("revision", (self.get("revision") or 0) + 1)
+            revision = (self.get("revision") or 0) + 1
+            self.set("revision", revision)
             self._connection.execute("COMMIT")
         except BaseException:
             if self._connection.in_transaction:
                 self._connection.execute("ROLLBACK")
             raise
+        self._promise(revision)
 
     @contextmanager
     def snapshot(self) -> Iterator[None]:
@@ -122,21 +136,13 @@ class Database:
         Raises:
             IndexCorruptError: If SQLite finds the file damaged.
         """
-        try:
+        with self._damage():
             return self._connection.execute(statement, parameters).fetchall()
-        except sqlite3.OperationalError:
-            raise
-        except sqlite3.DatabaseError as error:
-            raise IndexCorruptError(f"{self.path} cannot be read ({error}); rebuild the index") from error
 
     def one(self, statement: str, parameters: Sequence[Any] = ()) -> Any:
         """Return the first row of a query, or None."""
         rows = self.all(statement, parameters)
         return rows[0] if rows else None
-
-    def each(self, statement: str, parameters: Sequence[Any] = ()) -> Iterator[Any]:
-        """Yield the rows of a query without holding them all."""
-        yield from self._connection.execute(statement, parameters)
 
     def among(self, statement: str, values: Sequence[Any]) -> list[Any]:
         """Return the rows of a query that ends in ``IN``, for any number of values."""
@@ -148,16 +154,13 @@ class Database:
 
     def run(self, statement: str, parameters: Sequence[Any] = ()) -> int:
         """Change rows; return how many."""
-        return self._connection.execute(statement, parameters).rowcount
+        with self._damage():
+            return self._connection.execute(statement, parameters).rowcount
 
     def run_many(self, statement: str, rows: Iterable[Sequence[Any]]) -> None:
         """Change rows, a parameter set each."""
-        self._connection.executemany(statement, rows)
-
-    def next_id(self, table: str) -> int:
-        """Return the id that comes after every id the table ever gave."""
-        row = self.one("SELECT seq FROM sqlite_sequence WHERE name = ?", (table,))
-        return 1 if row is None else int(row[0]) + 1
+        with self._damage():
+            self._connection.executemany(statement, rows)
 
     def get(self, key: str) -> Any:
         """Return a setting, or None.
@@ -184,12 +187,59 @@ class Database:
             self.run("VACUUM")
         self.all("PRAGMA wal_checkpoint(TRUNCATE)")
 
-    def integrity(self) -> str:
-        """Return SQLite's own check: ``"ok"``, or what is wrong."""
+    def problems(self) -> Iterator[str]:
+        """Yield what SQLite's own check finds, and settings and the note of the revision that were altered."""
         try:
-            return str(self._connection.execute("PRAGMA integrity_check").fetchone()[0])
+            found = [line for (line,) in self._connection.execute("PRAGMA integrity_check")]
+            yield from (f"{self.path}: {line}" for line in found if line != "ok")
         except sqlite3.DatabaseError as error:
-            return str(error)
+            yield f"{self.path}: {error}"
+        for (key,) in self.all("SELECT key FROM meta"):
+            self.get(key)
+        if self._note.is_file() and self._promised() is None:
+            yield f"{self._note} was altered; the next write to the index puts it right"
+
+    @property
+    def _note(self) -> Path:
+        return self.path.with_name("revision")
+
+    def _promise(self, revision: int) -> None:
+        """Note outside the database that a revision was committed, or damage to its log could undo it unseen."""
+        text = f"{revision:015d}".encode()
+        descriptor = os.open(self._note, os.O_WRONLY | os.O_CREAT, 0o666)
+        try:
+            os.pwrite(descriptor, text + f" {zlib.crc32(text):08x}\n".encode(), 0)
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+    def _promised(self) -> int | None:
+        """Return the revision noted; None if there is none that can be read."""
+        content = self._note.read_bytes() if self._note.is_file() else b""
+        text = content[:15]
+        whole = text.isdigit() and content == text + f" {zlib.crc32(text):08x}\n".encode()
+        return int(text) if whole else None
+
+    def _check_revision(self) -> None:
+        promised = self._promised()  # read first: a writer may commit in between
+        revision = self.get("revision") or 0
+        if promised is not None and promised > revision:
+            raise IndexCorruptError(
+                f"{self.path} holds revision {revision}, but {promised} was committed: its -wal file was lost or "
+                "altered; restore a copy of both, or rebuild the index"
+            )
+
+    @contextmanager
+    def _damage(self) -> Iterator[None]:
+        """Tell damage to the file from what the machine or the caller did."""
+        try:
+            yield
+        except (sqlite3.IntegrityError, sqlite3.ProgrammingError):
+            raise
+        except sqlite3.DatabaseError as error:
+            if getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT) & 0xFF in _NOT_DAMAGE:
+                raise
+            raise IndexCorruptError(f"{self.path} cannot be read ({error}); rebuild the index") from error
 
 
 @contextmanager

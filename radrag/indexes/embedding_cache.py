@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import sqlite3
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from radrag.errors import IndexMismatchError
+from radrag.errors import IndexCorruptError, IndexMismatchError
 from radrag.protocols import Encoder, Kind
 
 _AT_ONCE = 256
+_SEAL = 4  # bytes after each vector
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS encoder (fingerprint TEXT PRIMARY KEY) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS vectors (key BLOB PRIMARY KEY, vector BLOB NOT NULL) WITHOUT ROWID;
@@ -65,11 +67,11 @@ class CachedEncoder:
             for start in range(0, len(missing), _AT_ONCE):
                 part = missing[start : start + _AT_ONCE]
                 vectors = np.asarray(self._encoder.encode([first[key] for key in part], kind), dtype="<f4")
-                made = [(key, vector.tobytes()) for key, vector in zip(part, vectors, strict=True)]
+                made = [(key, _sealed(key, vector.tobytes())) for key, vector in zip(part, vectors, strict=True)]
                 with database:
                     database.executemany("INSERT OR REPLACE INTO vectors VALUES (?, ?)", made)
                 known.update(made)
-        table = np.frombuffer(b"".join(known[key] for key in keys), dtype="<f4")
+        table = np.frombuffer(b"".join(known[key][:-_SEAL] for key in keys), dtype="<f4")
         return table.reshape(len(keys), self.dim).astype(np.float32)
 
     def _stored(self, database: sqlite3.Connection, keys: Sequence[bytes]) -> dict[bytes, bytes]:
@@ -78,8 +80,11 @@ class CachedEncoder:
             part = keys[start : start + _AT_ONCE]
             marks = ", ".join("?" * len(part))
             rows = database.execute(f"SELECT key, vector FROM vectors WHERE key IN ({marks})", part)
-            known.update((key, vector) for key, vector in rows if len(vector) == 4 * self.dim)
+            known.update((key, kept) for key, kept in rows if self._whole(key, kept))
         return known
+
+    def _whole(self, key: bytes, kept: object) -> bool:
+        return isinstance(kept, bytes) and len(kept) == 4 * self.dim + _SEAL and kept == _sealed(key, kept[:-_SEAL])
 
     def _open(self) -> _Closing:
         return _Closing(self._path)
@@ -101,3 +106,9 @@ class _Closing:
                 self._connection.commit()
         finally:
             self._connection.close()
+        if isinstance(error, sqlite3.DatabaseError) and not isinstance(error, sqlite3.OperationalError):
+            raise IndexCorruptError(f"{self._path} cannot be read ({error}); delete the file") from error
+
+
+def _sealed(key: bytes, vector: bytes) -> bytes:
+    return vector + zlib.crc32(key + vector).to_bytes(_SEAL)

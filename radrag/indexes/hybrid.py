@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar, Unpack, overload
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
     from llama_index.core.base.base_retriever import BaseRetriever
     from llama_index.core.schema import BaseNode
 
+    from radrag.indexes.rerank import Reranker
+
 T = TypeVar("T")
 
 
@@ -44,16 +47,17 @@ class HybridIndex:
     def __init__(self, path: Path, database: Database, encoder: Encoder, reranker: Any = None) -> None:
         self._path, self._db, self._encoder = path, database, encoder
         self._store, self._open = Store(database), True
-        self._settings: dict[str, Any] = database.get("settings")
-        self._states = States(path, database, encoder, self._settings)
-        self._changes = Changes(path, database, encoder, self._settings)
-        self._given_reranker, self._loaded_reranker = reranker, None
+        self._states = States(path, database, encoder)
+        self._changes = Changes(path, database, encoder)
+        self._given_reranker = reranker
+        self._loaded_reranker: Reranker | None = None
 
     @classmethod
     def create(
         cls, path: str | Path, *, encoder: str | Path | Encoder = "static", chunking: Chunking | None = None,
         lexical: str = "bm25", k1: float = 0.6, b: float = 0.5, fusion: Fusion | str = Fusion.ZSCORE,
-        dense_weight: float | None = None, facets: Sequence[str] = (), reranker: Any = None, cache_embeddings: bool | None = None,
+        dense_weight: float | None = None, facets: Sequence[str] = (), reranker: Any = None,
+        cache_embeddings: bool | None = None,
     ) -> Self:  # fmt: skip
         """Make an empty index.
 
@@ -142,11 +146,11 @@ class HybridIndex:
         return self._read(lambda state: len(state.searcher))
 
     def __repr__(self) -> str:
-        return f"HybridIndex({str(self._path)!r}, encoder={self._settings['encoder_fingerprint']!r})"
+        return f"HybridIndex({str(self._path)!r}, encoder={self._encoder.fingerprint!r})"
 
     def add(
-        self, documents: Iterable[Document], *, skip_existing: bool = False, batch_size: int = 1024, progress: bool
-        = False, total: int | None = None,
+        self, documents: Iterable[Document], *, skip_existing: bool = False, batch_size: int = 1024,
+        progress: bool = False, total: int | None = None,
     ) -> dict[str, int]:  # fmt: skip
         """Add documents, a batch at a time; after an interruption run it again with ``skip_existing=True``.
 
@@ -167,8 +171,8 @@ class HybridIndex:
         return self._changes.add(documents, skip_existing, batch_size, "indexing" if progress else None, total)
 
     def update(
-        self, documents: Iterable[Document], *, batch_size: int = 1024, progress: bool = False, total: int | None =
-        None,
+        self, documents: Iterable[Document], *, batch_size: int = 1024, progress: bool = False,
+        total: int | None = None,
     ) -> dict[str, int]:  # fmt: skip
         """Store documents, each in the place of the one with its id; new ids are added.
 
@@ -193,10 +197,7 @@ class HybridIndex:
         return self._changes.delete(list(dict.fromkeys([ids] if isinstance(ids, str) else ids)))
 
     def set_notices(self, origin: str, notices: Iterable[Notice]) -> int:
-        """Put notices of retractions, concerns and corrections in the place of all of one origin; return how many.
-
-        The origin is a name such as ``"retraction-watch"``; notices that documents carry are kept apart from them.
-        """
+        """Put notices in the place of all of one origin, such as ``"retraction-watch"``; return how many there are."""
         self._check_open()
         return self._changes.set_notices(origin, notices)
 
@@ -224,8 +225,9 @@ class HybridIndex:
         self, queries: Sequence[str], k: int = ..., where: Where | None = ..., **options: Unpack[SearchOptions]
     ) -> list[list[Hit]]: ...
     def search(
-        self, queries: str | Sequence[str], k: int = 10, where: Where | None = None, *, mode: Mode | str =
-        Mode.HYBRID, include_retracted: bool = False, exact: bool = False, per_document: int | None = None,
+        self, queries: str | Sequence[str], k: int = 10, where: Where | None = None, *,
+        mode: Mode | str = Mode.HYBRID, include_retracted: bool = False, exact: bool = False,
+        per_document: int | None = None,
         settings: SearchSettings | None = None, rerank: bool = True,
     ) -> list[Hit] | list[list[Hit]]:  # fmt: skip
         """Find passages.
@@ -301,14 +303,19 @@ class HybridIndex:
     @property
     def settings(self) -> SearchSettings:
         """How it searches unless told otherwise."""
-        return SearchSettings(**self._settings["search"])
+        return SearchSettings(**self._read(lambda state: state.settings["search"]))
+
+    def use(self, settings: SearchSettings) -> None:
+        """Search with other settings from now on, also after it is opened again; nothing need be built anew."""
+        self._check_open()
+        self._changes.set("settings", {**self._db.get("settings"), "search": asdict(settings)})
 
     @property
     def manifest(self) -> dict[str, Any]:
         """What it is: settings, fingerprints, counts, segments with their recall, and a hash of its content."""
         self._check_open()
         with self._db.snapshot():
-            return {**self._settings, **self._store.counts(), **Ledger(self._db).facts()}
+            return {**self._db.get("settings"), **self._store.counts(), **Ledger(self._db).facts()}
 
     def verify(self) -> list[str]:
         """Check every byte against the recorded hashes; return what is wrong, a line each."""
@@ -327,7 +334,7 @@ class HybridIndex:
         if not self._open:
             raise IndexStateError(f"the index {self._path} is closed; open it again with HybridIndex.open")
 
-    def _reranker(self) -> Any:
+    def _reranker(self) -> Reranker | None:
         if self._loaded_reranker is None and self._given_reranker is not None:
             from radrag.indexes.rerank import load_reranker
 

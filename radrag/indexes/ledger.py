@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -11,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from radrag.errors import IndexCorruptError
 from radrag.indexes.database import Database, dump
 
 _MODULUS = 1 << 256
@@ -49,17 +51,22 @@ class Ledger:
 
     def segments(self) -> list[SegmentEntry]:
         """Return the segments in the order of their passages."""
-        rows = self._db.all("SELECT low, high, folder, rows, files, vectors FROM segments ORDER BY low")
+        rows = self._db.all("SELECT low, high, folder, rows, files, vectors, seal FROM segments ORDER BY low")
+        for *row, seal in rows:
+            if seal != _seal(row):
+                raise IndexCorruptError(
+                    f"{self._db.path}: the entry of segment {row[2]!r} was altered; rebuild the index"
+                )
         return [
             SegmentEntry(low, high, folder, count, json.loads(files), json.loads(vectors))
-            for low, high, folder, count, files, vectors in rows
+            for low, high, folder, count, files, vectors, _ in rows
         ]
 
     def add(self, entry: SegmentEntry) -> None:
         """List a segment whose files are already on disk."""
         files, vectors = dump(entry.files), dump(entry.vectors)
         row = (entry.low, entry.high, entry.folder, entry.rows, files, vectors)
-        self._db.run("INSERT INTO segments VALUES (?, ?, ?, ?, ?, ?)", row)
+        self._db.run("INSERT INTO segments VALUES (?, ?, ?, ?, ?, ?, ?)", (*row, _seal(row)))
 
     def replace(self, old: Sequence[SegmentEntry], new: SegmentEntry | None, gone: Mapping[str, int]) -> None:
         """Put one segment, or none, in the place of neighbours of which the dead passages were left out.
@@ -133,3 +140,7 @@ class Ledger:
         (dead,) = self._db.one("SELECT COUNT(*) FROM dead")
         segments = [{"rows": one.rows, "vectors": one.vectors} for one in self.segments()]
         return {"dead": dead, "content": self.content(), "segments": segments}
+
+
+def _seal(row: Sequence[Any]) -> str:
+    return hashlib.sha256(repr(tuple(row)).encode("utf-8", "surrogatepass")).hexdigest()

@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from radrag.errors import IndexCorruptError
 from radrag.indexes.database import Database
 from radrag.indexes.dense import MIN_ANN_ROWS, build_ann
 from radrag.indexes.ledger import Ledger, SegmentEntry
@@ -30,6 +31,7 @@ from radrag.indexes.segments import (
     new_folder,
     read_segment,
     remove_unnamed,
+    verify_segment,
     write_rows,
 )
 
@@ -56,9 +58,9 @@ class Merger:
     def relieve(self) -> None:
         """Join segments during a long write, when many of like size stand at the end."""
         listed = self._ledger.segments()
-        start = crowded([one.rows for one in listed])
-        if start is not None:
+        while (start := crowded([one.rows for one in listed])) is not None:  # what was joined may crowd its neighbours
             self._join(listed[start:], _ANN_WHILE_WRITING)
+            listed = self._ledger.segments()
 
     def settle(self) -> None:
         """Join segments after a write until few are left, and rewrite those of which much has died."""
@@ -106,6 +108,9 @@ class Merger:
         remove_unnamed(self._parent, {one.folder for one in self._ledger.segments()})
 
     def _join(self, old: Sequence[SegmentEntry], ann_from: int = MIN_ANN_ROWS) -> None:
+        problems = [line for one in old for line in verify_segment(self._parent / one.folder, one.files)]
+        if problems:  # or what was altered would get new hashes and be believed
+            raise IndexCorruptError(f"segments cannot be joined: {'; '.join(problems)}; rebuild the index")
         parts = [read_segment(self._parent / one.folder, one, self._dim) for one in old]
         dead = self._ledger.dead()
         keep = [_living(part, dead) for part in parts]

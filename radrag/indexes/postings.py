@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 
 ARRAYS = ("term_ends", "indptr", "rows", "codes", "pairs", "max_tf", "lengths")
 FILES = ("terms.bin", *(f"{name}.npy" for name in ARRAYS))
-_REMEMBERED = 1 << 16
+Held = tuple[NDArray[np.int32], NDArray[np.unsignedinteger], int]
+_REMEMBERED = 1 << 14
 _BLOCK = 1 << 16
 
 
@@ -45,7 +46,7 @@ class Postings:
     pairs: NDArray[np.int32]
     max_tf: NDArray[np.int32]
     lengths: NDArray[np.int32]
-    _found: dict[str, int] = field(default_factory=dict, init=False, repr=False)
+    _held: dict[str, Held | None] = field(default_factory=dict, init=False, repr=False)
 
     def __post_init__(self) -> None:
         terms, postings = len(self.term_ends), len(self.rows)
@@ -66,16 +67,26 @@ class Postings:
 
     def find(self, term: str) -> int:
         """Return the position of a term, or -1 if no row holds it."""
-        position = self._found.get(term)
-        if position is None:
-            wanted = term.encode("utf-8", "surrogatepass")  # a query may hold what no stored text can
-            position = self.bisect(wanted)
-            if position == len(self.term_ends) or self.term(position) != wanted:
-                position = -1
-            if len(self._found) >= _REMEMBERED:
-                self._found.clear()
-            self._found[term] = position
-        return position
+        wanted = term.encode("utf-8", "surrogatepass")  # a query may hold what no stored text can
+        position = self.bisect(wanted)
+        return position if position < len(self.term_ends) and self.term(position) == wanted else -1
+
+    def holders(self, term: str) -> Held | None:
+        """Return a term's rows, their codes and the highest code they can have, or None if no row holds it.
+
+        The terms asked for last are remembered.
+        """
+        if term in self._held:
+            return self._held[term]
+        position = self.find(term)
+        held = None
+        if position >= 0:
+            highest = np.searchsorted(self.pairs[:, 0], self.max_tf[position], side="right") - 1
+            held = (*self.of(position), int(highest))
+        if len(self._held) >= _REMEMBERED:
+            self._held.clear()
+        self._held[term] = held
+        return held
 
     def bisect(self, wanted: bytes, low: int = 0) -> int:
         """Return the first position, from ``low`` on, whose term is not before ``wanted`` bytewise."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -111,6 +111,7 @@ def make_plan(
     updates_only: bool = False,
     new_baseline: bool = False,
     selection_changed: bool = False,
+    gaps: bool = False,
 ) -> Plan:
     """Compare what a source has with what was applied to an index.
 
@@ -122,9 +123,10 @@ def make_plan(
         new_baseline: Allow the baseline of another year on top of what is there: revised articles are replaced, equal
             ones skipped; those that the new baseline no longer has stay until PubMed deletes them in an update file.
         selection_changed: Allow another selection than before, from now on.
+        gaps: Allow that files are missing between those applied and to be applied.
 
     Raises:
-        IndexStateError: If there is a new baseline or another selection, and that was not allowed.
+        IndexStateError: If there is a new baseline, another selection or a gap, and that was not allowed.
         CorpusError: If the source cannot be reached or holds no file of PubMed.
     """
     done, kept = _applied(index)
@@ -140,8 +142,24 @@ def make_plan(
             "Make a new index, or allow the new baseline (new_baseline, --new-baseline): then revised articles are "
             "replaced and equal ones skipped, but articles that the new baseline no longer has stay"
         )
+    if not gaps:
+        _refuse_gaps(pending, last, updates_only)
     late = tuple(file for file in open_files if last is not None and _place(file) < _place(last))
     return Plan(tuple(pending), len(files) - len(open_files), late, chosen, begins)
+
+
+def _refuse_gaps(pending: Sequence[PubmedFile], last: PubmedFile | None, updates_only: bool) -> None:
+    """Raise if a number is missing before a file: the files of a year count from 1, those of its baseline first."""
+    before = None if last is None else _place(last)
+    for file in pending:
+        started = before is not None and before[0] == file.year
+        expected = before[1] + 1 if before is not None and started else 1
+        if file.number != expected and (started or not updates_only):
+            raise IndexStateError(
+                f"the source has {file.name}, but not number {expected:04d}, which comes before it and could not be "
+                "applied after it. It may be on its way: try again later, or allow the gap (gaps, --allow-gaps)"
+            )
+        before = _place(file)
 
 
 def _place(file: PubmedFile) -> tuple[int, int]:
@@ -230,6 +248,8 @@ class _Applier:
 
 class _Changes:
     """What the records of one file change; the last record of an article counts, unless its version is lower.
+
+    Deletions are applied after the file's records, since the DTD puts them there.
 
     Attributes:
         dropped: Articles that are not kept; they are deleted if a record before was.

@@ -28,7 +28,9 @@ _REMEDY = "give such a condition to as_retriever as where=..., or filter the nod
 class Searchable(Protocol):
     """What a retriever needs of an index."""
 
-    search: Callable[..., Any]
+    @property
+    def search(self) -> Callable[..., Any]:
+        """The method that searches."""
 
 
 def as_retriever(

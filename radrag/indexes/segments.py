@@ -18,10 +18,16 @@ from numpy.typing import NDArray
 from radrag.errors import IndexCorruptError
 from radrag.indexes.dense import DenseSegment
 from radrag.indexes.ledger import SegmentEntry
-from radrag.indexes.postings import Postings, build_postings, read_postings, write_postings
+from radrag.indexes.postings import ARRAYS, Postings, build_postings, read_postings, write_postings
 
 T = TypeVar("T")
 _ARRAYS = ("vectors", "ids", "owners")
+_TYPES = {
+    "vectors": ("<f2",),
+    **dict.fromkeys(("ids", "owners", "term_ends", "indptr"), ("<i8",)),
+    **dict.fromkeys(("rows", "pairs", "max_tf", "lengths"), ("<i4",)),
+    "codes": ("<u2", "<u4"),
+}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -124,6 +130,11 @@ def read_segment(folder: Path, listed: SegmentEntry, dim: int) -> Segment:
         raise IndexCorruptError(
             f"segment {folder} holds arrays of shapes {shapes}, expected {listed.rows} rows of {dim}; rebuild the index"
         )
+    read = [*zip(_ARRAYS, (vectors, ids, owners), strict=True)]
+    read += [(name, getattr(one, name)) for one in (postings, facets) for name in ARRAYS]
+    wrong = {name: array.dtype.str for name, array in read if array.dtype.str not in _TYPES[name]}
+    if wrong:
+        raise IndexCorruptError(f"segment {folder} holds values of types {wrong}; rebuild the index")
     if int(ids[0]) != listed.low or int(ids[-1]) != listed.high:
         raise IndexCorruptError(f"segment {folder} holds other passages than recorded; rebuild the index")
     facts = None if listed.vectors is None else dict(listed.vectors)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,15 +32,13 @@ class State:
         path: Folder of the index.
         database: Its database.
         encoder: Encoder of queries.
-        settings: Its settings.
         before: An earlier state, whose open segments are used again.
     """
 
-    def __init__(
-        self, path: Path, database: Database, encoder: Encoder, settings: Mapping[str, Any], before: State | None
-    ) -> None:
+    def __init__(self, path: Path, database: Database, encoder: Encoder, before: State | None) -> None:
         self._store, ledger = Store(database), Ledger(database)
-        self.revision = database.get("revision")
+        self.revision, self.settings = database.get("revision"), database.get("settings")
+        settings = self.settings
         self._facets = tuple(settings["facets"])
         opened = before.segments if before else {}
         self.segments: dict[str, Segment] = {
@@ -110,11 +108,10 @@ class States:
         path: Folder of the index.
         database: Its database.
         encoder: Encoder of queries.
-        settings: Its settings.
     """
 
-    def __init__(self, path: Path, database: Database, encoder: Encoder, settings: Mapping[str, Any]) -> None:
-        self._path, self._db, self._encoder, self._settings = path, database, encoder, settings
+    def __init__(self, path: Path, database: Database, encoder: Encoder) -> None:
+        self._path, self._db, self._encoder = path, database, encoder
         self._last: State | None = None
         self._lock = threading.Lock()
 
@@ -131,7 +128,7 @@ class States:
         state, revision = self._last, self._db.get("revision")
         if state is None or state.revision != revision:
             with self._lock:
-                state = State(self._path, self._db, self._encoder, self._settings, self._last)
+                state = State(self._path, self._db, self._encoder, self._last)
                 self._last = state
         return state
 

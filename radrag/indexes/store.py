@@ -17,8 +17,10 @@ from radrag.indexes.database import Database, dump
 from radrag.indexes.filters import Where, compile_where
 from radrag.types import Document, Notice, Passage, Section
 
-_COLUMNS = "id, name, title, kind, text, sections, metadata, doi, sha256"
-_BY_ITSELF, _BY_NOTICE = 1, 2
+_COLUMNS = "id, name, title, kind, text, sections, metadata, sha256, flags, seal"
+_NOTICE = "origin, target, kind, source, date"
+_BATCH = 500
+_MODULUS = 1 << 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +35,8 @@ class Row:
         text: Its text.
         sections: Its sections, as JSON.
         metadata: Its metadata.
-        doi: Its DOI in lower case, or None.
         sha256: Hash of what it says.
+        flags: What it and the notices say was published against it, the gravest first.
     """
 
     number: int
@@ -44,8 +46,8 @@ class Row:
     text: str
     sections: str
     metadata: Mapping[str, Any]
-    doi: str | None
     sha256: bytes
+    flags: tuple[str, ...]
 
 
 def content_sha256(document: Document) -> bytes:
@@ -77,29 +79,32 @@ class Store:
         Returns:
             Id of each passage and number of its document, int64 ``[n]`` each, in the order given.
         """
-        first_document, next_passage = self._db.next_id("documents"), self._db.next_id("passages")
+        first_document, next_passage = self._db.get("next ids") or (1, 1)
+        touched: set[str] = set()
+        for document in documents:
+            touched |= self._put_notices(f"document:{document.id}", notices_of(document))
+        flags = self._flags([(document.id, document.metadata) for document in documents])
         rows, passage_rows = [], []
         for number, (document, passages) in enumerate(zip(documents, cut, strict=True), start=first_document):
             sections = dump([[list(section.path), section.start, section.end] for section in document.sections])
             metadata = dump(document.metadata)
             sha256 = _digest(document.id, document.title, document.kind, document.text, sections, metadata)
-            retracted = _BY_ITSELF if document.retracted or RETRACTED in own_flags(document.metadata) else 0
+            said = dump(flags[document.id])
             rows.append(
                 (
                     number, document.id, document.title, document.kind, document.text, sections, metadata,
-                    document_version(document), _doi(document), retracted, sha256,
+                    document_version(document), _doi(document.metadata), RETRACTED in flags[document.id], sha256, said,
+                    _seal((number, said), sha256),
                 )
             )  # fmt: skip
             for passage in passages:
                 place = (next_passage, number, passage.start, passage.end, dump(list(passage.path)))
                 passage_rows.append((*place, _seal(place, sha256)))
                 next_passage += 1
-        self._db.run_many("INSERT INTO documents VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
+        self._db.run_many("INSERT INTO documents VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
         self._db.run_many("INSERT INTO passages VALUES (?, ?, ?, ?, ?, ?)", passage_rows)
-        touched = {document.id for document in documents}
-        for document in documents:
-            touched |= self._keep_notices(f"document:{document.id}", notices_of(document))
-        self._refresh_retracted(touched)
+        self._db.set("next ids", [first_document + len(rows), next_passage])
+        self._refresh_flags(touched)
         table = np.asarray([row[:2] for row in passage_rows], dtype=np.int64).reshape(-1, 2)
         return table[:, 0].copy(), table[:, 1].copy()
 
@@ -110,19 +115,14 @@ class Store:
             found = self._db.all("SELECT id FROM passages WHERE document = ? ORDER BY id", (row.number,))
             passages = self.passages([number for (number,) in found])
             yield row, [passages[number] for (number,) in found]
-            origin = f"document:{row.name}"
-            touched = {target for (target,) in self._db.all("SELECT target FROM notices WHERE origin = ?", (origin,))}
-            self._db.run("DELETE FROM notices WHERE origin = ?", (origin,))
+            touched = self._put_notices(f"document:{row.name}", ())
             self._db.run("DELETE FROM passages WHERE document = ?", (row.number,))
             self._db.run("DELETE FROM documents WHERE id = ?", (row.number,))
-            self._refresh_retracted(touched)
+            self._refresh_flags(touched)
 
     def set_notices(self, origin: str, notices: Iterable[Notice]) -> int:
         """Put notices in the place of all of the same origin; return how many."""
-        touched = {target for (target,) in self._db.all("SELECT target FROM notices WHERE origin = ?", (origin,))}
-        self._db.run("DELETE FROM notices WHERE origin = ?", (origin,))
-        touched |= self._keep_notices(origin, notices)
-        self._refresh_retracted(touched)
+        self._refresh_flags(self._put_notices(origin, notices))
         return int(self._db.one("SELECT COUNT(*) FROM notices WHERE origin = ?", (origin,))[0])
 
     def document(self, name: str) -> Document:
@@ -142,7 +142,7 @@ class Store:
     def names(self) -> Iterator[str]:
         """Yield every document's id in the order they were added."""
         last = 0
-        while rows := self._db.all("SELECT id, name FROM documents WHERE id > ? ORDER BY id LIMIT 1000", (last,)):
+        while rows := self._after(last, "id, name"):
             last = rows[-1][0]
             yield from (name for _, name in rows)
 
@@ -157,7 +157,6 @@ class Store:
         numbers = list({row[1] for row in rows})
         stored = self._db.among(f"SELECT {_COLUMNS} FROM documents WHERE id IN", numbers)
         documents = {row.number: row for row in map(self._checked, stored)}
-        flags = self._flags(documents.values())
         found = {}
         for *place, seal in rows:
             number, owner, first, last, path = place
@@ -168,7 +167,7 @@ class Store:
                 )
             found[number] = Passage(
                 row.name, first, last, row.text[first:last], tuple(json.loads(path)), row.title, number, row.metadata,
-                flags[owner],
+                row.flags,
             )  # fmt: skip
         return found
 
@@ -202,68 +201,104 @@ class Store:
         (passages,) = self._db.one("SELECT COUNT(*) FROM passages")
         return {"documents": documents, "retracted": retracted, "passages": passages}
 
-    def wrong_marks(self) -> Iterator[str]:
-        """Yield the ids of documents whose mark as retracted is not what their metadata and the notices say."""
-        for name in self.names():
-            (mark,) = self._db.one("SELECT retracted FROM documents WHERE name = ?", (name,))
-            row = self._checked(self._db.one(f"SELECT {_COLUMNS} FROM documents WHERE name = ?", (name,)))
-            says = RETRACTED in self._flags([row])[row.number] or bool(row.metadata.get("retracted"))
-            if bool(mark) != says:
-                yield name
+    def rows(self) -> Iterator[tuple[Row, bool]]:
+        """Yield every document, and whether what is noted beside it agrees with its metadata and the notices."""
+        last = 0
+        while values := self._after(last, f"{_COLUMNS}, version, doi, retracted"):
+            last = values[-1][0]
+            rows = [self._checked(one[:-3]) for one in values]
+            flags = self._flags([(row.name, row.metadata) for row in rows])
+            for row, (*_, version, doi, retracted) in zip(rows, values, strict=True):
+                noted = (row.flags, version, doi, retracted)
+                said = flags[row.name]
+                yield row, noted == (said, _version(row.metadata), _doi(row.metadata), RETRACTED in said)
+
+    def notices_are_whole(self) -> bool:
+        """Return whether the notices are those that were put here."""
+        rows = self._db.all(f"SELECT {_NOTICE} FROM notices")
+        return sum(map(_notice_hash, rows)) % _MODULUS == int(self._db.get("notices") or "0", 16)
+
+    def _after(self, last: int, columns: str) -> list[Any]:
+        rows = self._db.all(f"SELECT {columns} FROM documents WHERE id > ? ORDER BY id LIMIT {_BATCH}", (last,))
+        if rows and rows[-1][0] <= last:
+            raise IndexCorruptError(f"{self._db.path} holds documents out of order; rebuild the index")
+        return rows
 
     def _checked(self, values: Sequence[Any]) -> Row:
-        number, name, title, kind, text, sections, metadata, doi, sha256 = values
-        if _digest(name, title, kind, text, sections, metadata) != sha256:
+        number, name, title, kind, text, sections, metadata, sha256, flags, seal = values
+        parts = (name, title, kind, text, sections, metadata, flags)
+        whole = all(isinstance(part, str) for part in parts) and isinstance(sha256, bytes)
+        if not whole or _digest(*parts[:-1]) != sha256 or _seal((number, flags), sha256) != seal:
             raise IndexCorruptError(
                 f"document {name!r} in {self._db.path} was altered on disk; rebuild the index, or restore a copy"
             )
-        return Row(number, name, title, kind, text, sections, json.loads(metadata), doi, sha256)
+        return Row(number, name, title, kind, text, sections, json.loads(metadata), sha256, tuple(json.loads(flags)))
 
-    def _flags(self, rows: Iterable[Row]) -> dict[int, tuple[str, ...]]:
-        """Return what was published against each document, by its number."""
-        kept = list(rows)
-        keys = [key for row in kept for key in _keys(row)]
+    def _flags(self, documents: Sequence[tuple[str, Mapping[str, Any]]]) -> dict[str, tuple[str, ...]]:
+        """Return what was published against each document, given by name and metadata, by its name."""
+        keys = {name: _keys(name, metadata) for name, metadata in documents}
         said: dict[str, list[str]] = {}
-        for target, kind in self._db.among("SELECT target, kind FROM notices WHERE target IN", keys):
+        asked = list({key for found in keys.values() for key in found})
+        for target, kind in self._db.among("SELECT target, kind FROM notices WHERE target IN", asked):
             said.setdefault(target, []).append(kind)
         return {
-            row.number: by_severity(
-                [*own_flags(row.metadata), *(kind for key in _keys(row) for kind in said.get(key, ()))]
-            )
-            for row in kept
+            name: by_severity([*own_flags(metadata), *(kind for key in keys[name] for kind in said.get(key, ()))])
+            for name, metadata in documents
         }
 
-    def _keep_notices(self, origin: str, notices: Iterable[Notice]) -> set[str]:
-        rows = [(origin, one.target, one.kind, one.source, one.date) for one in notices]
-        self._db.run_many("INSERT OR REPLACE INTO notices VALUES (?, ?, ?, ?, ?)", rows)
-        return {row[1] for row in rows}
+    def _put_notices(self, origin: str, notices: Iterable[Notice]) -> set[str]:
+        """Put notices in the place of those of an origin; return the targets of both."""
+        old = self._db.all(f"SELECT {_NOTICE} FROM notices WHERE origin = ?", (origin,))
+        kept = {(one.target, one.kind, one.source): one.date for one in notices}
+        new = [(origin, *key, date) for key, date in kept.items()]
+        if not old and not new:
+            return set()
+        self._db.run("DELETE FROM notices WHERE origin = ?", (origin,))
+        self._db.run_many("INSERT INTO notices VALUES (?, ?, ?, ?, ?)", new)
+        total = int(self._db.get("notices") or "0", 16) + sum(map(_notice_hash, new)) - sum(map(_notice_hash, old))
+        self._db.set("notices", f"{total % _MODULUS:064x}")
+        return {row[1] for row in (*old, *new)}
 
-    def _refresh_retracted(self, targets: Iterable[str]) -> None:
-        """Set the mark of documents that notices concern or no longer concern; targets are ids and ``doi:...``."""
-        statement = (
-            "UPDATE documents SET retracted = (retracted & 1) | ? * EXISTS (SELECT 1 FROM notices WHERE kind = ?"
-            " AND target IN (documents.name, 'doi:' || documents.doi))"
-        )
-        parameters = (_BY_NOTICE, RETRACTED)
+    def _refresh_flags(self, targets: Iterable[str]) -> None:
+        """Note beside documents what notices now say; targets are ids and ``doi:...``."""
         kept = sorted(targets)
-        self._db.run_many(f"{statement} WHERE name = ?", ((*parameters, target) for target in kept))
-        dois = [target.removeprefix("doi:") for target in kept if target.startswith("doi:")]
-        self._db.run_many(f"{statement} WHERE doi = ?", ((*parameters, doi) for doi in dois))
+        for start in range(0, len(kept), _BATCH):
+            names = kept[start : start + _BATCH]
+            dois = [name.removeprefix("doi:") for name in names if name.startswith("doi:")]
+            found = self._db.among(f"SELECT {_COLUMNS} FROM documents WHERE name IN", names)
+            found += self._db.among(f"SELECT {_COLUMNS} FROM documents WHERE doi IN", dois)
+            rows = {row.number: row for row in map(self._checked, found)}
+            flags = self._flags([(row.name, row.metadata) for row in rows.values()])
+            changes = []
+            for row in rows.values():
+                said = flags[row.name]
+                seal = _seal((row.number, dump(said)), row.sha256)
+                changes.append((RETRACTED in said, dump(said), seal, row.number))
+            self._db.run_many("UPDATE documents SET retracted = ?, flags = ?, seal = ? WHERE id = ?", changes)
 
 
 def document_version(document: Document) -> int:
     """Return its PMID version, 0 if it has none."""
-    version = document.metadata.get("pmid_version")
+    return _version(document.metadata)
+
+
+def _version(metadata: Mapping[str, Any]) -> int:
+    version = metadata.get("pmid_version")
     return version if isinstance(version, int) else 0
 
 
-def _doi(document: Document) -> str | None:
-    doi = document.metadata.get("doi")
+def _doi(metadata: Mapping[str, Any]) -> str | None:
+    doi = metadata.get("doi")
     return doi.lower() if isinstance(doi, str) and doi else None
 
 
-def _keys(row: Row) -> tuple[str, ...]:
-    return (row.name,) if row.doi is None else (row.name, f"doi:{row.doi}")
+def _keys(name: str, metadata: Mapping[str, Any]) -> tuple[str, ...]:
+    doi = _doi(metadata)
+    return (name,) if doi is None else (name, f"doi:{doi}")
+
+
+def _notice_hash(row: Sequence[Any]) -> int:
+    return int.from_bytes(hashlib.sha256(repr(tuple(row)).encode("utf-8", "surrogatepass")).digest())
 
 
 def _digest(*parts: str) -> bytes:
@@ -271,5 +306,5 @@ def _digest(*parts: str) -> bytes:
 
 
 def _seal(place: Sequence[Any], sha256: bytes) -> bytes:
-    """Bind a passage's id, owner, offsets and path to the text that they cut."""
+    """Bind a passage's id, owner, offsets and path, or what is noted beside a document, to the text."""
     return hashlib.blake2b(sha256 + repr(tuple(place)).encode("utf-8", "surrogatepass"), digest_size=8).digest()

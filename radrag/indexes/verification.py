@@ -2,63 +2,87 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from radrag.errors import IndexCorruptError
 from radrag.indexes.database import Database
-from radrag.indexes.ledger import Ledger, SegmentEntry
+from radrag.indexes.ledger import Ledger
 from radrag.indexes.postings import Postings
 from radrag.indexes.segments import read_segment, verify_segment
-from radrag.indexes.store import Store, content_sha256
+from radrag.indexes.store import Store
 from radrag.indexes.tokens import passage_terms
 
 _BATCH = 500
+_TIMES = 5
 
 
 def verify_index(path: Path, database: Database) -> list[str]:
     """Return what is wrong with an index, a line each."""
-    problems = []
-    with database.snapshot():
-        if (state := database.integrity()) != "ok":
-            problems.append(f"store.sqlite: {state}")
+    for _ in range(_TIMES):
+        with database.snapshot():
+            before, problems = _revision(database), _problems(path, database)
+        if not problems or _revision(database) == before:  # or a writer replaced the files meanwhile
+            break
+    return problems
+
+
+def _revision(database: Database) -> Any:
+    try:
+        return database.get("revision")
+    except IndexCorruptError:
+        return None
+
+
+def _problems(path: Path, database: Database) -> list[str]:
+    problems: list[str] = []
+    for check in (_settings, _documents, _segments, _passages):
+        if check is _passages and problems:
+            break
         try:
-            problems += _documents(database)
-            listed = Ledger(database).segments()
-            for entry in listed:
-                problems += verify_segment(path / "segments" / entry.folder, entry.files)
-            if not problems:
-                problems += _passages(path, database, listed)
-        except (IndexCorruptError, sqlite3.DatabaseError, ValueError) as error:
+            problems += check(path, database)
+        except IndexCorruptError as error:
             problems.append(str(error))
     return problems
 
 
-def _documents(database: Database) -> Iterator[str]:
-    store, ledger = Store(database), Ledger(database)
-    total = 0
-    for key in ("settings", "statistics", "probes"):
-        database.get(key)
-    try:
-        for name in store.names():
-            total += int.from_bytes(content_sha256(store.document(name)))
-    except (IndexCorruptError, ValueError) as error:
-        yield str(error)
-        return
-    if f"{total % (1 << 256):064x}" != ledger.content():
+def _settings(path: Path, database: Database) -> Iterator[str]:
+    yield from database.problems()
+    ((last_document,), (last_passage,)) = (
+        database.one(f"SELECT COALESCE(MAX(id), 0) FROM {table}") for table in ("documents", "passages")
+    )
+    last_passage = max([last_passage, *(entry.high for entry in Ledger(database).segments())])
+    next_document, next_passage = database.get("next ids") or (1, 1)
+    if next_document <= last_document or next_passage <= last_passage:
+        yield f"{path}: the next ids, {next_document} and {next_passage}, were given already; rebuild the index"
+
+
+def _documents(path: Path, database: Database) -> Iterator[str]:
+    store, total = Store(database), 0
+    for row, agrees in store.rows():
+        total += int.from_bytes(row.sha256)
+        if not agrees:
+            yield f"what is noted beside document {row.name!r} does not agree with its metadata and the notices"
+    if f"{total % (1 << 256):064x}" != Ledger(database).content():
         yield "the documents are not the ones recorded: one was removed, added or altered"
-    for name in store.wrong_marks():
-        yield f"the mark of {name!r} as retracted or not does not agree with its metadata and the notices"
+    if not store.notices_are_whole():
+        yield "the notices are not the ones recorded: one was removed, added or altered"
 
 
-def _passages(path: Path, database: Database, listed: Sequence[SegmentEntry]) -> Iterator[str]:
+def _segments(path: Path, database: Database) -> Iterator[str]:
+    for entry in Ledger(database).segments():
+        yield from verify_segment(path / "segments" / entry.folder, entry.files)
+
+
+def _passages(path: Path, database: Database) -> Iterator[str]:
     """Compare each passage with what its segment holds of it, and the dead with what was noted of them."""
     store, ledger = Store(database), Ledger(database)
+    listed = ledger.segments()
     dead, held = set(ledger.dead().tolist()), Counter[str]()
     rows = terms = 0
     for entry in listed:

@@ -80,7 +80,8 @@ class Writer:
 
     def delete(self, names: Sequence[str]) -> dict[str, int]:
         """Delete documents; return how many were there and how many were not."""
-        there = [name for name in dict.fromkeys(names) if name in self._store.known(names)]
+        known = self._store.known(names)
+        there = [name for name in dict.fromkeys(names) if name in known]
         self._write([], there)
         return {"deleted": len(there), "missing": len(names) - len(there)}
 

@@ -54,6 +54,43 @@ def test_index_verbs(index: Path, tmp_path: Path) -> None:
     assert run("index", "verify", index) == "Nothing wrong.\n"
 
 
+def test_index_changes(index: Path, tmp_path: Path) -> None:
+    page = {
+        "id": "us-leg",
+        "title": "Leg veins",
+        "text": "A D-dimer test comes first.",
+        "year": 2020,
+        "language": "eng",
+    }
+    changed = tmp_path / "changed.jsonl"
+    changed.write_text(json.dumps(page) + "\n", encoding="utf-8")
+    run("index", "add", index, changed, "--skip-existing", code=1)  # it says something else now
+    assert json.loads(run("index", "add", index, changed, "--update", "--json"))["updated"] == 1
+    assert "D-dimer" in run("index", "search", index, "leg veins", "--years", "2019:2021", "--language", "eng")
+    assert run("index", "search", index, "leg veins", "--years", ":2019") == "Nothing found.\n"
+    assert "--years must be like" in run("index", "search", index, "leg veins", "--years", "new", code=1)
+    assert json.loads(run("index", "delete", index, "ct-stone", "ct-none", "--json", code=1)) == {
+        "deleted": 1,
+        "missing": 1,
+    }
+    assert "ct-stone" not in run("index", "search", index, "stones colic contrast", "--exact")
+    run("index", "compact", index)
+    assert json.loads(run("index", "info", index, "--json"))["dead"] == 0
+
+
+def test_an_interrupted_build_goes_on(tmp_path: Path, guidelines: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from radrag.indexes.writing import Writer
+
+    whole = Writer.add
+    with monkeypatch.context() as patched:
+        patched.setattr(Writer, "add", lambda *_: (_ for _ in ()).throw(OSError("disk full")))
+        run("index", "build", tmp_path / "made", guidelines, "--json", code=1)
+    assert Writer.add is whole
+    run("index", "build", tmp_path / "made", guidelines, "--encoder", "minilm", code=1)
+    assert json.loads(run("index", "build", tmp_path / "made", guidelines, "--json"))["added"] == 2
+    assert "is an index already" in run("index", "build", tmp_path / "made", guidelines, "--json", code=1)
+
+
 def test_a_mixed_folder_lists_what_failed_and_what_was_left_out(tmp_path: Path) -> None:
     folder = tmp_path / "guidelines"
     folder.mkdir()

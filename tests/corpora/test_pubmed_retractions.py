@@ -149,6 +149,13 @@ def test_a_reinstatement_lifts_earlier_retractions_only(tmp_path: Path, order: t
     assert ("retracted", "2016-08-09") in read(RETRACTED, other, CONCERN)
 
 
+def test_a_reinstatement_by_either_identifier_counts(tmp_path: Path) -> None:
+    path = write(tmp_path / "rw.csv", row(OriginalPaperPubMedID="5"), REINSTATED)
+    assert list(read_retraction_watch(path)) == []
+    path = write(tmp_path / "rw.csv", row(OriginalPaperPubMedID="5"), {**REINSTATED, "OriginalPaperDOI": "10.1000/b"})
+    assert [notice.target for notice in read_retraction_watch(path)] == ["PMID:5", "doi:10.1000/abc"]
+
+
 @pytest.mark.parametrize(
     ("values", "field", "message"),
     [

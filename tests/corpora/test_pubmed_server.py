@@ -88,6 +88,7 @@ def test_a_server_without_ranges_sends_all_again(pubmed: FakeServer, place: Path
     pubmed.ranges = False
     pubmed.faults[PATH] = [Fault(cut=40_000)]
     assert fetch(pubmed, place) == DATA
+    assert pubmed.ranges_of(NAME) == [None, "bytes=40000-"]
 
 
 def test_what_an_earlier_run_left_is_used(pubmed: FakeServer, place: Path) -> None:
@@ -114,6 +115,7 @@ def test_a_range_that_was_not_asked_for_is_not_used(pubmed: FakeServer, place: P
     (place / f"{NAME}.part").write_bytes(DATA[:77])
     pubmed.faults[PATH] = [Fault(headers={"Content-Range": "bytes 70-99999/100000"})]
     assert fetch(pubmed, place) == DATA
+    assert pubmed.ranges_of(NAME) == ["bytes=77-", "bytes=77-"]
 
 
 def test_a_wrong_digest_is_tried_again(pubmed: FakeServer, place: Path) -> None:

@@ -242,7 +242,7 @@ def test_so_many_files_and_no_more(index: Opened, source: LocalFolder, tmp_path:
 def test_a_file_that_appears_late_is_left_out(index: Opened, source: LocalFolder, tmp_path: Path) -> None:
     base(tmp_path, BASE, article(1, "Old."))
     update(tmp_path, "pubmed26n0003.xml.gz", article(1, "New."))
-    follow(index, source)
+    follow(index, source, gaps=True)
     update(tmp_path, UPDATE, article(1, "Between."))
     base(tmp_path, "pubmed25n0001.xml.gz", article(1, "Ancient."))
     report = follow(index, source)
@@ -273,6 +273,31 @@ def test_the_baseline_of_another_year_needs_a_word(index: Opened, source: LocalF
     assert some(report) == {"skipped": 1, "updated": 1}
     assert follow(index, source).files == (UPDATE, "pubmed26n0003.xml.gz")
     assert texts(index) == {"1": "One.", "2": "Two, revised.", "3": "Three.", "4": "Four.", "5": "Five."}
+
+
+def test_a_gap_needs_a_word(index: Opened, source: LocalFolder, tmp_path: Path) -> None:
+    def refused(number: str, **options: Any) -> None:
+        with pytest.raises(IndexStateError, match=rf"not number {number}, which .*--allow-gaps"):
+            make_plan(index, source, **options)
+
+    base(tmp_path, UPDATE, article(2))
+    refused("0001")
+    base(tmp_path, BASE, article(1))
+    update(tmp_path, "pubmed26n0004.xml.gz", article(4))
+    update(tmp_path, "pubmed26n0005.xml.gz", article(5))
+    refused("0003")
+    assert [file.number for file in make_plan(index, source, updates_only=True).pending] == [4, 5]
+    assert [file.number for file in make_plan(index, source, gaps=True).pending] == [1, 2, 4, 5]
+    update(tmp_path, "pubmed26n0007.xml.gz", article(7))
+    refused("0006", updates_only=True)
+    follow(index, source, updates_only=True, gaps=True, max_files=2)
+    refused("0006", updates_only=True)
+    update(tmp_path, "pubmed26n0006.xml.gz", article(6))
+    assert follow(index, source, updates_only=True).files == ("pubmed26n0006.xml.gz", "pubmed26n0007.xml.gz")
+    base(tmp_path, "pubmed27n0002.xml.gz", article(2))
+    refused("0001", new_baseline=True)
+    base(tmp_path, "pubmed27n0001.xml.gz", article(1))
+    assert follow(index, source, new_baseline=True).files == ("pubmed27n0001.xml.gz", "pubmed27n0002.xml.gz")
 
 
 def test_digests_are_remembered_and_missing_ones_shown(index: Opened, source: LocalFolder, tmp_path: Path) -> None:
@@ -326,16 +351,18 @@ RECORD = st.tuples(
 def test_any_course_of_records_ends_as_a_plain_reading_says(
     tmp_path_factory: pytest.TempPathFactory, files: list[list[Any]]
 ) -> None:
-    """The reading: a deletion removes; a record replaces, unless one before in its file, or the kept one, is newer."""
+    """The reading: a deletion removes; a record replaces, unless one before in its file, or the kept one, is newer.
+
+    As the DTD has it, the deletions of a file come last.
+    """
     folder = tmp_path_factory.mktemp("pubmed")
     kept: dict[int, tuple[int, int]] = {}
     said: dict[int, bool] = {}
     for number, records in enumerate(files, start=1):
         written, seen = [], dict.fromkeys(range(1, 6), 1)
-        for record in records:
+        for record in sorted(records, key=lambda record: isinstance(record, int)):
             if isinstance(record, int):
                 written.append(deletion(record))
-                seen[record] = 1
                 kept.pop(record, None)
                 said[record] = False
                 continue
@@ -364,7 +391,7 @@ def test_any_course_of_records_ends_as_a_plain_reading_says(
 def test_official_update_files(index: Opened, data: Path, tmp_path: Path) -> None:
     for path in sorted((data / "pubmed_xml").glob("pubmed20n*.xml.gz")):
         put(tmp_path / "pubmed" / "updatefiles", path.name, data=path.read_bytes())
-    report = follow(index, LocalFolder(tmp_path / "pubmed"))
+    report = follow(index, LocalFolder(tmp_path / "pubmed"), gaps=True)
     assert report.files == ("pubmed20n0001.xml.gz", "pubmed20n0002.xml.gz", "pubmed20n1203.xml.gz")
     found = {document.id for document in index.documents()}
     assert len(found) == report.counts["added"] - report.counts["deleted"] > 0

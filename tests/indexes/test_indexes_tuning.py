@@ -1,0 +1,57 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from radrag.indexes.fusion import Fusion
+from radrag.indexes.hybrid import HybridIndex
+from radrag.indexes.tuning import fit_fusion
+from radrag.types import Document
+
+
+@pytest.fixture
+def index(tmp_path: Path, toy: Any) -> HybridIndex:
+    """Twelve documents whose words say which one is meant; their vectors are those of the next one."""
+    words = [f"word{number} common" for number in range(12)]
+
+    class Misleading:
+        dim, fingerprint = 16, "misleading"
+
+        def encode(self, texts: Any, kind: str) -> Any:
+            shifted = [f"word{(int(text.split()[0][4:]) + (kind == 'query')) % 12}" for text in texts]
+            return toy().encode(shifted, "query")
+
+    made = HybridIndex.create(tmp_path / "i", encoder=Misleading(), dense_weight=1.0)
+    made.add(Document(f"d{number}", text) for number, text in enumerate(words))
+    return made
+
+
+def test_words_win_where_vectors_mislead(index: HybridIndex) -> None:
+    questions = [(f"word{number}", {f"d{number}"}) for number in range(12)]
+    assert index.search("word3")[0].passage.document_id == "d4"
+    fit = fit_fusion(index, questions, weights=(0.0, 1.0))
+    assert fit.settings.dense_weight == 0.0
+    assert fit.score.value == 1.0
+    assert fit.gain.value > 0.2
+    assert [row[1] for row in fit.table] == [0.0, 0.0, 0.0, 1.0, 1.0, 1.0]
+    assert index.settings.dense_weight == 1.0  # not changed by looking
+    index.use(fit.settings)
+    assert index.search("word3")[0].passage.document_id == "d3"
+    assert index.settings == fit.settings
+
+
+def test_settings_are_kept_and_seen_by_others(index: HybridIndex, tmp_path: Path) -> None:
+    other = HybridIndex.open(tmp_path / "i", encoder=index.encoder)
+    index.use(type(index.settings)(k1=1.2, b=0.75, fusion=Fusion.RRF, dense_weight=0.0))
+    assert other.settings.k1 == 1.2
+    assert other.search("word3")[0].passage.document_id == "d3"
+    assert other.manifest["search"]["fusion"] == "rrf"
+
+
+def test_too_few_questions(index: HybridIndex) -> None:
+    with pytest.raises(ValueError, match="at least 10 questions"):
+        fit_fusion(index, [("word1", {"d1"})] * 9)
+    with pytest.raises(ValueError, match="1 without a document"):
+        fit_fusion(index, [("word1", {"d1"})] * 9 + [("word2", set())])
