@@ -85,27 +85,82 @@ def protocol_labels(
 @commands.command()
 def encoder(
     source: Annotated[
-        str, typer.Option("--from", help="minilm, or the folder of a sentence-transformers model.")
+        str, typer.Option("--from", help="minilm, or the folder of a sentence-transformers or static model.")
     ] = "minilm",
     out: Out = Path("runs/encoder"),
-    dims: Annotated[int, typer.Option(help="Length of a vector.")] = 256,
+    dims: Annotated[int, typer.Option(help="Length of a vector, when token vectors are distilled.")] = 256,
     pairs: Annotated[
-        Path | None, typer.Option(help="Folder with MedQuAD and Evidence Inference records: also tune on their pairs.")
+        Path | None,
+        typer.Option(help="Also tune: .jsonl or .csv with query, passage and, if wanted, negative; or the folder of "
+                          "development data, for the encoder that ships."),
     ] = None,
-) -> None:
-    """Distil a sentence encoder into static token vectors, and tune them on pairs of texts if asked."""
+    extra: Annotated[Path | None, typer.Option(help="With a folder: a file of further pairs.")] = None,
+    whole: Annotated[bool, typer.Option("--whole", help="Tune the sentence-transformers model itself.")] = False,
+    cache: Annotated[Path | None, typer.Option(help="Keep the teacher's vectors in this file.")] = None,
+    epochs: Annotated[int | None, typer.Option(help="Passes over the pairs.")] = None,
+    batch: Annotated[int | None, typer.Option(help="Pairs a step.")] = None,
+    seed: Seed = 0,
+) -> None:  # fmt: skip
+    """Distil a sentence encoder into static token vectors, and tune them on pairs of texts if asked.
+
+    With a folder of development data this makes the encoder that ships: some 60,000 short texts are encoded by the
+    teacher first.
+    """
     import tempfile
 
-    from radrag.training.contrastive import shipping_pairs, tune_encoder
+    from radrag.training.contrastive import read_pairs, tune_encoder
     from radrag.training.encoder import distil_encoder
+    from radrag.training.sentence_encoder import tune_sentence_encoder
 
+    given: dict[str, Any] = {name: value for name, value in (("epochs", epochs), ("batch", batch)) if value is not None}
+    if whole and (pairs is None or pairs.is_dir()):
+        raise typer.BadParameter("--whole needs --pairs FILE")
     if pairs is None:
         distil_encoder(source, out, dims=dims)
+    elif whole:
+        tune_sentence_encoder(read_pairs(pairs), source, out, seed=seed, **given)
     else:
         with tempfile.TemporaryDirectory() as folder:
-            made = distil_encoder(source, Path(folder) / "encoder", dims=dims)
-            tune_encoder(shipping_pairs(pairs), made, out, epochs=3, scale=10.0, keep=0.3)
+            start = Path(source)
+            if source == "minilm" or (start / "modules.json").is_file():
+                start = distil_encoder(source, Path(folder) / "encoder", dims=dims)
+            if pairs.is_dir():
+                _tune_shipped(
+                    pairs, extra, start, out, cache or Path(folder) / "teacher.sqlite", {"seed": seed, **given}
+                )
+            else:
+                tune_encoder(read_pairs(pairs), start, out, seed=seed, **given)
     typer.echo(f"written to {out}")
+
+
+def _tune_shipped(
+    data: Path, extra: Path | None, start: Path, out: Path, cache: Path, settings: dict[str, Any]
+) -> None:
+    from radrag.indexes.embedding_cache import CachedEncoder
+    from radrag.indexes.encoders import load_encoder
+    from radrag.training.contrastive import read_pairs, shipping_pairs, shipping_texts, tune_encoder
+
+    pairs = [*shipping_pairs(data), *(read_pairs(extra) if extra else ())]
+    cache.parent.mkdir(parents=True, exist_ok=True)
+    teacher = CachedEncoder(load_encoder("minilm"), cache)
+    tune_encoder(pairs, start, out, teacher=teacher, texts=shipping_texts(data), **settings)
+
+
+@commands.command()
+def reranker(
+    data: Annotated[Path, typer.Argument(help="Folder of development data.")],
+    out: Out = Path("runs/reranker.json"),
+    encoders: Annotated[list[str] | None, typer.Option("--encoder", help="Encoders to search with.")] = None,
+    cache: Annotated[Path | None, typer.Option(help="Keep vectors of encoders but static in this folder.")] = None,
+    seed: Seed = 0,
+    as_json: Json = False,
+) -> None:
+    """Fit the learned re-ranker on PubMedQA, titles of open abstracts and the shipped questions."""
+    from radrag.training.reranker import fit_reranker
+    from radrag.training.reranker_lists import DATA, shipping_lists
+
+    lists = shipping_lists(data, encoders or ["static", "minilm"], cache)
+    _facts(fit_reranker(lists, out, data=DATA, seed=seed), out, as_json)
 
 
 @commands.command()

@@ -11,6 +11,7 @@ from radrag.corpora.guidelines import read_markdown, read_text
 from radrag.corpora.pubmed import read_deletions, read_pubmed
 from radrag.corpora.records import Fields, read_csv, read_jsonl, read_labelled_notes, read_questions
 from radrag.corpora.reports import read_finding_sets, read_reports
+from radrag.corpora.retractions import read_retraction_watch
 from radrag.corpora.shipped import (
     SHIPPED,
     corpus_folder,
@@ -55,6 +56,7 @@ __all__ = [
     "read_pubmed",
     "read_questions",
     "read_reports",
+    "read_retraction_watch",
     "read_text",
     "split_sentences",
     "verify",

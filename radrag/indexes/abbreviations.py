@@ -12,6 +12,7 @@ from typing import NamedTuple
 _PARENTHESIS = re.compile(r"\(([^()]{2,200})\)|\[([^\[\]]{2,200})\]")
 _SENTENCE_END = re.compile(r"[.!?;:](?=\s)|\n|[()\[\]]")
 _WORD = re.compile(r"\S+")
+_ALNUM = re.compile(r"[^\W_]+")
 _ASIDE = re.compile(r"[;,]\s|\s(?:or|and|also|abbreviated as|hereafter)\s", re.IGNORECASE)
 _SHORT_MOST = 10  # characters; section 3.1 of the paper
 
@@ -65,12 +66,11 @@ def _inside_is_short(text: str, opening: int, start: int, end: int) -> Abbreviat
 def _inside_is_long(text: str, match: re.Match[str], group: int) -> Abbreviation | None:
     """Read ``SHORT (long form)``; the short form is the word before the parenthesis."""
     start, end = _trim(text, *match.span(group))
-    before = None
-    for before in _WORD.finditer(text, max(_sentence_start(text, match.start()), match.start() - 40), match.start()):
-        pass
-    if before is None or " " not in text[start:end]:
+    near = max(_sentence_start(text, match.start()), match.start() - 40)
+    words = list(_WORD.finditer(text, near, match.start()))
+    if not words or " " not in text[start:end]:
         return None
-    low, high = before.span()
+    low, high = words[-1].span()
     while low < high and not text[low].isalnum():
         low += 1
     short = text[low:high]
@@ -83,15 +83,30 @@ def _inside_is_long(text: str, match: re.Match[str], group: int) -> Abbreviation
 
 def _pair(text: str, start: int, end: int, low: int, high: int) -> Abbreviation | None:
     short = text[start:end]
-    begin = _long_start(short, text[low:high])
+    begin = _initials_start(short, text[low:high])
+    begin = _long_start(short, text[low:high]) if begin is None else begin
     if begin is None:
         return None
     long = text[low + begin : high]
     letters = sum(char.isalnum() for char in short)
     words = len(_WORD.findall(long))
-    if len(long) <= len(short) or words > min(letters + 5, letters * 2) or short.lower() in long.lower().split():
+    if (
+        len(long) <= len(short)
+        or words > min(letters + 5, letters * 2)
+        or short.lower() in _ALNUM.findall(long.lower())
+    ):
         return None
     return Abbreviation(short, long, start, end, low + begin, high)
+
+
+def _initials_start(short: str, long: str) -> int | None:
+    """Return where as many words as the short form has letters begin, if it is made of their first letters.
+
+    Asked first, since the paper's search takes letters from within words: ``progressive aphasia`` for ``PPA``.
+    """
+    letters = [char for char in short.removesuffix("s").lower() if char.isalnum()]
+    words = list(_ALNUM.finditer(long))[-len(letters) :]
+    return words[0].start() if letters == [word[0][0].lower() for word in words] else None
 
 
 def _long_start(short: str, long: str) -> int | None:

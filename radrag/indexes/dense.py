@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from radrag.indexes.ann import Approximate, admit, train
+from radrag.indexes.scattered import LARGE, ScatteredRows
 
 MIN_ANN_ROWS = 20_000  # below it exact search takes 1 ms at 256 dimensions, and the float32 rows it keeps 20 MB
 KIND = "ivf-rabitq"
@@ -73,7 +74,7 @@ class DenseSegment:
 
     Args:
         vectors: float16 ``[n, dim]`` of unit length or zero; may be memory-mapped.
-        folder: Holds ``ann.faiss``; needed with facts only.
+        folder: Holds ``vectors.npy`` and ``ann.faiss``; needed with facts only.
         facts: What ``build_ann`` returned; None searches exactly, always.
     """
 
@@ -82,6 +83,9 @@ class DenseSegment:
             raise ValueError(f"facts {facts} describe a file, so folder must be given, got None")
         self._vectors = np.asarray(vectors)  # a plain view: indexing a memmap object costs more than the rows do
         self._folder, self._facts = folder, facts
+        self._scattered: ScatteredRows | None = None
+        if folder is not None and self._vectors.nbytes >= LARGE:
+            self._scattered = ScatteredRows(folder / "vectors.npy")
         self._wide: NDArray[np.float32] | None = None
         self._opened: Approximate | None = None
         self._lock = threading.Lock()
@@ -138,8 +142,11 @@ class DenseSegment:
         cosines = np.empty(len(rows))
         for start in range(0, len(rows), _BLOCK):
             part = slice(start, start + _BLOCK)
-            np.sum(self._vectors[rows[part]] * wanted, axis=1, out=cosines[part])
+            np.sum(self._rows(rows[part]) * wanted, axis=1, out=cosines[part])
         return cosines
+
+    def _rows(self, rows: NDArray[np.int64]) -> NDArray[np.float16]:
+        return self._vectors[rows] if self._scattered is None else self._scattered.take(rows)
 
     def _check(self, queries: Any, depth: int, mask: Any) -> None:
         if queries.ndim != 2 or queries.shape[1] != self._vectors.shape[1]:
@@ -199,7 +206,7 @@ class DenseSegment:
 
     def _best(self, query: NDArray[np.float32], rows: NDArray[np.int64], depth: int) -> Found:
         if len(rows) > depth:
-            scores = _widen(self._vectors[rows]) @ query
+            scores = _widen(self._rows(rows)) @ query
             rows = rows[scores >= np.partition(scores, -depth)[-depth] - _margin(query)]
         return self._cut(query, rows, depth)
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from radrag.errors import IndexCorruptError, IndexMismatchError
+from radrag.errors import IndexCorruptError, IndexMismatchError, ModelError
 from radrag.protocols import Encoder, Kind
 
 _AT_ONCE = 256
@@ -20,6 +20,20 @@ _SCHEMA = """
 CREATE TABLE IF NOT EXISTS encoder (fingerprint TEXT PRIMARY KEY) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS vectors (key BLOB PRIMARY KEY, vector BLOB NOT NULL) WITHOUT ROWID;
 """
+
+
+def checked_vectors(encoder: Encoder, texts: Sequence[str], kind: Kind) -> NDArray[np.float32]:
+    """Return an encoder's vectors, float32 ``[n, dim]``.
+
+    Raises:
+        ModelError: If it returned anything else.
+    """
+    vectors = np.asarray(encoder.encode(texts, kind), dtype=np.float32)
+    if vectors.shape != (expected := (len(texts), encoder.dim)):
+        raise ModelError(f"the encoder returned vectors of shape {vectors.shape}, expected {expected}")
+    if not np.isfinite(vectors).all():
+        raise ModelError("the encoder returned a vector that is not finite; check its weights and its input")
+    return vectors
 
 
 class CachedEncoder:
@@ -66,7 +80,7 @@ class CachedEncoder:
             missing = [key for key in wanted if key not in known]
             for start in range(0, len(missing), _AT_ONCE):
                 part = missing[start : start + _AT_ONCE]
-                vectors = np.asarray(self._encoder.encode([first[key] for key in part], kind), dtype="<f4")
+                vectors = checked_vectors(self._encoder, [first[key] for key in part], kind).astype("<f4", copy=False)
                 made = [(key, _sealed(key, vector.tobytes())) for key, vector in zip(part, vectors, strict=True)]
                 with database:
                     database.executemany("INSERT OR REPLACE INTO vectors VALUES (?, ?)", made)

@@ -1,9 +1,9 @@
-"""Encoders: the static one that ships, sentence-transformers by name or path, and any llama-index embedding."""
+"""Encoders: the static one that ships, sentence-transformers and MedCPT by name, and any llama-index embedding."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -40,7 +40,7 @@ class StaticEncoder:
     @cached_property
     def fingerprint(self) -> str:
         """Hash of weights and tokenizer."""
-        return f"static:{_folder_hash(self._folder)}"
+        return f"static:{folder_hash(self._folder)}"
 
     @property
     def dim(self) -> int:
@@ -50,7 +50,7 @@ class StaticEncoder:
     def encode(self, texts: Sequence[str], kind: Kind) -> NDArray[np.float32]:
         """Return unit vectors ``[n, dim]``; queries and passages are treated alike."""
         del kind
-        return _unit(self._model.encode(list(texts), max_length=None, use_multiprocessing=False))
+        return unit_vectors(self._model.encode(list(texts), max_length=None, use_multiprocessing=False))
 
 
 class SentenceTransformerEncoder:
@@ -81,7 +81,7 @@ class SentenceTransformerEncoder:
     def fingerprint(self) -> str:
         """Hash of the weights for a folder; name and revision for a hub model."""
         if Path(self._name).is_dir():
-            return f"st:{_folder_hash(Path(self._name))}"
+            return f"st:{folder_hash(Path(self._name))}"
         revision = getattr(self._model[0].auto_model.config, "_commit_hash", None)
         return f"st:{self._name}@{revision}"
 
@@ -96,7 +96,7 @@ class SentenceTransformerEncoder:
         vectors = encode(
             list(texts), batch_size=self._batch_size, convert_to_numpy=True, show_progress_bar=False,
         )  # fmt: skip
-        return _unit(vectors)
+        return unit_vectors(vectors)
 
 
 class LlamaIndexEncoder:
@@ -122,21 +122,34 @@ class LlamaIndexEncoder:
     def encode(self, texts: Sequence[str], kind: Kind) -> NDArray[np.float32]:
         """Return unit vectors ``[n, dim]``."""
         if kind == "query":
-            return _unit([self._embedding.get_query_embedding(text) for text in texts])
-        return _unit(self._embedding.get_text_embedding_batch(list(texts)))
+            return unit_vectors([self._embedding.get_query_embedding(text) for text in texts])
+        return unit_vectors(self._embedding.get_text_embedding_batch(list(texts)))
+
+
+def _medcpt() -> Encoder:
+    from radrag.indexes.two_tower import MEDCPT, TwoTowerEncoder
+
+    return TwoTowerEncoder(*MEDCPT)
+
+
+_NAMED: dict[str, Callable[[], Encoder]] = {
+    "static": StaticEncoder,
+    "minilm": lambda: SentenceTransformerEncoder(minilm_folder(), local_files_only=True),
+    "medcpt": _medcpt,
+}
 
 
 def load_encoder(encoder: str | Path | Encoder | Any) -> Encoder:
     """Return an encoder for what a user gives.
 
     Args:
-        encoder: ``"static"``, ``"minilm"``, a model2vec folder, a sentence-transformers name or folder, a llama-index
-            embedding, or an object that already is an ``Encoder``.
+        encoder: ``"static"``, ``"minilm"``, ``"medcpt"``, a model2vec folder, a sentence-transformers name or folder, a
+            llama-index embedding, or an object that already is an ``Encoder``.
 
     Raises:
         TypeError: If it is none of these.
         ModelError: If the model cannot be loaded.
-        MissingExtraError: If it needs sentence-transformers, which is not installed.
+        MissingExtraError: If it needs sentence-transformers or transformers, which are not installed.
     """
     if not isinstance(encoder, str | Path):
         if hasattr(encoder, "get_text_embedding_batch"):
@@ -144,17 +157,16 @@ def load_encoder(encoder: str | Path | Encoder | Any) -> Encoder:
         if not hasattr(encoder, "encode"):
             raise TypeError(f"expected the name of an encoder, a folder, an embedding or an Encoder, got {encoder!r}")
         return encoder
-    if str(encoder) == "static":
-        return StaticEncoder()
-    if str(encoder) == "minilm":
-        return SentenceTransformerEncoder(minilm_folder(), local_files_only=True)
+    if str(encoder) in _NAMED:
+        return _NAMED[str(encoder)]()
     folder = Path(encoder)
     if (folder / "model.safetensors").is_file() and not (folder / "modules.json").is_file():
         return StaticEncoder(folder)
     return SentenceTransformerEncoder(encoder)
 
 
-def _unit(vectors: Any) -> NDArray[np.float32]:
+def unit_vectors(vectors: Any) -> NDArray[np.float32]:
+    """Return rows scaled to unit length, float32; a row of zeros stays."""
     array = np.asarray(vectors, dtype=np.float32)
     if array.ndim != 2:
         array = array.reshape(0, 0) if array.size == 0 else np.atleast_2d(array)
@@ -165,7 +177,8 @@ def _unit(vectors: Any) -> NDArray[np.float32]:
     return unit
 
 
-def _folder_hash(folder: Path) -> str:
+def folder_hash(folder: Path) -> str:
+    """Return a short hash of the weights and the tokenizer in a model's folder."""
     digest = hashlib.sha256()
     for file in sorted({path for pattern in _WEIGHTS for path in folder.glob(pattern)}):
         with file.open("rb") as stream:

@@ -71,17 +71,34 @@ def find(state: State, store: Store, queries: Sequence[str], asked: Request) -> 
 def _ranked(state: State, store: Store, queries: Sequence[str], wanted: int, asked: Request) -> list[list[Hit]]:
     """Return the ``wanted`` best hits of each query, ties by document id and then start."""
     masks = state.masks(asked.where, asked.include_retracted)
-    found = state.searcher.search(queries, wanted, masks, asked.mode, exact=asked.exact, settings=asked.settings)
+    try:
+        found = state.searcher.search(queries, wanted, masks, asked.mode, exact=asked.exact, settings=asked.settings)
+    except (IndexError, UnicodeDecodeError) as error:
+        raise IndexCorruptError(
+            f"a segment names rows or terms that it cannot hold ({error}); rebuild the index"
+        ) from error
     passages = store.passages(list({number for rows in found for number, *_ in rows}))
+    if asked.where:
+        _refuse_leaks(store, {passage.document_id for passage in passages.values()}, asked.where)
     results = []
     for rows in found:
-        missing = [number for number, *_ in rows if number not in passages]
-        if missing:
-            raise IndexCorruptError(f"passages {missing} were indexed but are not in the store; rebuild the index")
+        numbers = {number for number, *_ in rows}
+        if len(numbers) < len(rows) or not numbers <= passages.keys():
+            missing = sorted(numbers - passages.keys())
+            raise IndexCorruptError(
+                f"passages were indexed twice, or are not in the store ({missing}); rebuild the index"
+            )
         hits = [Hit(passages[number], score, lexical, dense) for number, score, lexical, dense in rows]
         hits.sort(key=lambda hit: (-hit.score, hit.passage.document_id, hit.passage.start))
         results.append(hits[:wanted])
     return results
+
+
+def _refuse_leaks(store: Store, names: set[str], where: Where) -> None:
+    """Compare what facets admitted with the documents themselves, whose metadata carry a checksum."""
+    wrong = sorted(names - store.admitted(where, sorted(names)))
+    if wrong:
+        raise IndexCorruptError(f"the filter {where} does not admit {wrong[0]}, but it was found; rebuild the index")
 
 
 def _finish(query: str, hits: list[Hit], asked: Request) -> list[Hit]:

@@ -275,7 +275,7 @@ class HybridIndex:
     def documents(self) -> Iterator[Document]:
         """Yield every document in the order they were added."""
         self._check_open()
-        return (self._store.document(name) for name in self._store.names())
+        return self._store.documents()
 
     def passage(self, passage_id: int) -> Passage:
         """Return a stored passage, checked as ``document`` checks; ids that are gone raise ``KeyError``."""

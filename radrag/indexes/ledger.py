@@ -68,19 +68,24 @@ class Ledger:
         row = (entry.low, entry.high, entry.folder, entry.rows, files, vectors)
         self._db.run("INSERT INTO segments VALUES (?, ?, ?, ?, ?, ?, ?)", (*row, _seal(row)))
 
-    def replace(self, old: Sequence[SegmentEntry], new: SegmentEntry | None, gone: Mapping[str, int]) -> None:
-        """Put one segment, or none, in the place of neighbours of which the dead passages were left out.
+    def replace(
+        self, old: Sequence[SegmentEntry], new: SegmentEntry | None, gone: Mapping[str, int] | None
+    ) -> None:
+        """Put one segment, or none, in the place of neighbours.
 
         Args:
             old: The segments replaced.
             new: The segment that holds what lives of them.
-            gone: For each term, how many of the passages left out held it.
+            gone: For each term, how many of the dead passages, which were left out, held it; None if they stayed in.
         """
         for entry in old:
             self._db.run("DELETE FROM segments WHERE low = ?", (entry.low,))
-            self._db.run("DELETE FROM dead WHERE passage BETWEEN ? AND ?", (entry.low, entry.high))
+            if gone is not None:
+                self._db.run("DELETE FROM dead WHERE passage BETWEEN ? AND ?", (entry.low, entry.high))
         if new is not None:
             self.add(new)
+        if gone is None:
+            return
         self._db.run_many(
             "UPDATE dead_terms SET passages = passages - ? WHERE term = ?",
             ((count, term) for term, count in gone.items()),

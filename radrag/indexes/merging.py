@@ -100,7 +100,7 @@ class Merger:
                 files = {**old.files, **file_hashes(draft, known=old.files)}
                 new = replace(old, folder=final_name(draft), files=files, vectors=facts)
                 with self._db.transaction():
-                    self._ledger.replace([old], new, {})
+                    self._ledger.replace([old], new, gone=None)
                     named(draft)
 
     def sweep(self) -> None:

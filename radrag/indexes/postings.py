@@ -9,6 +9,7 @@ from __future__ import annotations
 import mmap
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import chain, count
 from pathlib import Path
@@ -76,7 +77,7 @@ class Postings:
 
         The terms asked for last are remembered.
         """
-        if term in self._held:
+        with suppress(KeyError):  # not looked up first: another thread may forget it in between
             return self._held[term]
         position = self.find(term)
         held = None

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from functools import lru_cache
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -32,8 +33,8 @@ _TEXTS = 1 << 14
 _LEVELS = {
     "meta-analysis": 1.0, "systematic review": 1.0, "practice guideline": 1.0, "guideline": 1.0,
     "randomized controlled trial": 0.7, "clinical trial, phase iii": 0.7, "controlled clinical trial": 0.5,
-    "clinical trial": 0.4, "multicenter study": 0.3, "comparative study": 0.2, "observational study": 0.2, "review": 0.2,
-    "case reports": -0.5, "editorial": -0.7, "comment": -0.7, "letter": -0.5, "news": -1.0,
+    "clinical trial": 0.4, "multicenter study": 0.3, "comparative study": 0.2, "observational study": 0.2,
+    "review": 0.2, "case reports": -0.5, "editorial": -0.7, "comment": -0.7, "letter": -0.5, "news": -1.0,
 }  # fmt: skip
 _NAMED = re.compile(r"[a-z]*\d[\w.+]*")
 
@@ -51,9 +52,7 @@ def feature_table(query: str, hits: Sequence[Hit], encoder: Encoder) -> NDArray[
     """
     if not hits:
         return np.zeros((0, len(FEATURES)))
-    fused, lexical, dense = (
-        _filled([getattr(hit, name) for hit in hits]) for name in ("score", "lexical", "dense")
-    )
+    fused, lexical, dense = (_filled([getattr(hit, name) for hit in hits]) for name in ("score", "lexical", "dense"))
     scores = [_standard(values) for values in (fused, lexical, dense)]
     ranks = [_ranks(values) for values in (fused, lexical, dense)]
     words = _word_features(query, hits)
@@ -91,7 +90,7 @@ def _word_features(query: str, hits: Sequence[Hit]) -> NDArray[np.float64]:
     # Rare among the passages found: what tells them apart. Half of the weight is even, for lists of one or two.
     counts = np.asarray([sum(term in terms for terms in held) for term in asked])
     weights = dict(zip(asked, 0.5 + np.log1p((len(hits) - counts + 0.5) / (counts + 0.5)), strict=True))
-    pairs = list(dict.fromkeys(zip(ordered, ordered[1:], strict=False)))
+    pairs = list(dict.fromkeys(pairwise(ordered)))
     named = [term for term in asked if _NAMED.fullmatch(term)] or asked
     rows = []
     for sentences, terms in zip(texts, held, strict=True):
@@ -109,7 +108,7 @@ def _share(asked: Sequence[str], held: set[str], weights: dict[str, float]) -> f
 def _order_features(
     ordered: list[str], pairs: list[tuple[str, str]], sentences: Sequence[Sequence[str]]
 ) -> tuple[float, float, float]:
-    """Return the shares of the pairs of neighbours asked that stand near and next to each other, and the longest run."""
+    """Return the shares of neighbouring terms that stand near and next to each other, and the longest run."""
     wanted = set(ordered)
     near, adjacent, longest = set(), set(), 0
     for sentence in sentences:
@@ -146,9 +145,7 @@ def _longest_run(ordered: Sequence[str], sentence: Sequence[str], places: dict[s
 
 def _cosine_features(query: str, hits: Sequence[Hit], encoder: Encoder) -> NDArray[np.float64]:
     parts = [_sentences(hit.passage) for hit in hits]
-    doubles = [
-        tuple(f"{a} {b}" for a, b in zip(part, part[1:], strict=False)) or part for part in parts
-    ]
+    doubles = [tuple(f"{a} {b}" for a, b in pairwise(part)) or part for part in parts]
     groups = [*parts, *doubles, *((hit.passage.search_text,) for hit in hits)]
     asked = encoder.encode([query], "query")[0]
     cosines = encoder.encode([text for group in groups for text in group], "passage") @ asked

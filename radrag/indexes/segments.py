@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
+import tokenize
 import uuid
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
@@ -123,7 +124,7 @@ def read_segment(folder: Path, listed: SegmentEntry, dim: int) -> Segment:
         loaded = (np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False) for name in _ARRAYS)
         vectors, ids, owners = (np.asarray(array) for array in loaded)
         postings, facets = read_postings(folder), read_postings(folder / "facets")
-    except (ValueError, UnicodeDecodeError, EOFError) as error:
+    except (ValueError, EOFError, SyntaxError, tokenize.TokenError) as error:  # NumPy parses headers as Python
         raise IndexCorruptError(f"segment {folder} cannot be read ({error}); rebuild the index") from error
     shapes = (vectors.shape, ids.shape, owners.shape, postings.count, facets.count)
     if shapes != ((listed.rows, dim), (listed.rows,), (listed.rows,), listed.rows, listed.rows):

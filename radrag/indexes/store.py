@@ -135,16 +135,14 @@ class Store:
         found = self._db.one(f"SELECT {_COLUMNS} FROM documents WHERE name = ?", (name,))
         if found is None:
             raise KeyError(f"no document {name!r} in {self._db.path.parent}")
-        row = self._checked(found)
-        sections = tuple(Section(tuple(path), start, end) for path, start, end in json.loads(row.sections))
-        return Document(row.name, row.text, row.title, row.kind, sections, row.metadata)
+        return _document(self._checked(found))
 
-    def names(self) -> Iterator[str]:
-        """Yield every document's id in the order they were added."""
+    def documents(self) -> Iterator[Document]:
+        """Yield every document in the order they were added."""
         last = 0
-        while rows := self._after(last, "id, name"):
-            last = rows[-1][0]
-            yield from (name for _, name in rows)
+        while values := self._after(last, _COLUMNS):
+            last = values[-1][0]
+            yield from map(_document, map(self._checked, values))
 
     def passages(self, ids: Sequence[int]) -> dict[int, Passage]:
         """Return passages by id; text and offsets of each were checked.
@@ -185,6 +183,19 @@ class Store:
         condition, parameters = compile_where(where)
         rows = self._db.all(f"SELECT id FROM documents WHERE {condition}", parameters)
         return np.asarray(rows, dtype=np.int64).reshape(-1)
+
+    def admitted(self, where: Where, names: Sequence[str]) -> set[str]:
+        """Return which of these documents a filter admits."""
+        condition, parameters = compile_where(where)
+        found: set[str] = set()
+        for start in range(0, len(names), _BATCH):
+            part = names[start : start + _BATCH]
+            marks = ", ".join("?" * len(part))
+            rows = self._db.all(
+                f"SELECT name FROM documents WHERE {condition} AND name IN ({marks})", (*parameters, *part)
+            )
+            found.update(name for (name,) in rows)
+        return found
 
     def retracted_passages(self) -> NDArray[np.int64]:
         """Return the ids of the passages of retracted documents, int64 ``[n]`` ascending."""
@@ -280,6 +291,11 @@ class Store:
 def document_version(document: Document) -> int:
     """Return its PMID version, 0 if it has none."""
     return _version(document.metadata)
+
+
+def _document(row: Row) -> Document:
+    sections = tuple(Section(tuple(path), start, end) for path, start, end in json.loads(row.sections))
+    return Document(row.name, row.text, row.title, row.kind, sections, row.metadata)
 
 
 def _version(metadata: Mapping[str, Any]) -> int:

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from radrag.corpora import Chunking
-from radrag.errors import ModelError
 from radrag.indexes.database import Database
+from radrag.indexes.embedding_cache import checked_vectors
 from radrag.indexes.facets import facet_terms
 from radrag.indexes.ledger import Ledger
 from radrag.indexes.postings import build_postings
@@ -105,7 +105,7 @@ class Writer:
             facet_terms(one, self._facets) for one, passages in zip(documents, cut, strict=True) for _ in passages
         ]
         with new_folder(self._parent) as draft:
-            write_arrays(draft, build_postings(terms), build_postings(values), self._vectors(texts))
+            write_arrays(draft, build_postings(terms), build_postings(values), checked_vectors(self._encoder, texts, "passage"))
             with self._db.transaction():
                 ids, owners = self._replace(documents, cut, removed)
                 write_rows(draft, ids, owners)
@@ -128,15 +128,6 @@ class Writer:
         made = self._store.insert(documents, cut)
         self._ledger.add_content(map(content_sha256, documents), gone)
         return made
-
-    def _vectors(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        vectors = np.asarray(self._encoder.encode(texts, "passage"), dtype=np.float32)
-        expected = (len(texts), self._encoder.dim)
-        if vectors.shape != expected:
-            raise ModelError(f"the encoder returned vectors of shape {vectors.shape}, expected {expected}")
-        if not np.isfinite(vectors).all():
-            raise ModelError("the encoder returned a vector that is not finite; check its weights and its input")
-        return vectors
 
 
 def _is_news(document: Document, stored: tuple[bytes, int] | None) -> bool:

@@ -1,59 +1,137 @@
-"""The pairs of texts that the shipped encoder was tuned on."""
+"""Pairs of texts that belong together: those that the shipped encoder was tuned on, and a user's own."""
 
 from __future__ import annotations
 
 import random
 from collections.abc import Iterator
-from itertools import chain
+from dataclasses import dataclass
 from pathlib import Path
 
 from radrag.corpora import load_evidence, load_protocols, split_sentences
-from radrag.corpora.rows import json_rows
+from radrag.corpora.rows import json_rows, rows
 
 _OPEN = frozenset({"cc-by", "cc0"})
+_LONG_ANSWER = 4000
+_FEWEST = 4
 WORDS = 200
+_WINDOW_WORDS = 80
 
 
-def shipping_pairs(data_folder: str | Path, seed: int = 0) -> list[tuple[str, str]]:
-    """Return the pairs that a shipped encoder may learn from: open licences, and no benchmark's questions.
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """Texts that belong together.
+
+    Attributes:
+        query: Question, title or sentence.
+        passage: The text that answers it or stands with it.
+        negative: A text that does not, if one is known.
+    """
+
+    query: str
+    passage: str
+    negative: str | None = None
+
+
+def read_pairs(path: str | Path) -> list[Pair]:
+    """Read a user's pairs.
 
     Args:
-        data_folder: Folder with ``medquad.jsonl.gz`` and ``evidence_inference_abstracts.jsonl.gz``.
-        seed: Seed of the sentences drawn from abstracts and of the order.
+        path: A ``.jsonl`` or ``.csv`` file (or ``.gz``) with ``query``, ``passage`` and, if wanted, ``negative``.
 
-    Returns:
-        Question or title, and the text that answers it, at most 200 words; each pair once.
+    Raises:
+        CorpusError: If a record lacks a query or a passage; the message names file, record and field.
     """
-    folder, draw = Path(data_folder), random.Random(seed)
-    parts = (_medquad(folder), _abstracts(folder, draw), _shipped())
-    pairs = list(dict.fromkeys((left.strip(), _first_words(right)) for left, right in chain(*parts)))
-    pairs = [pair for pair in pairs if all(pair)]
-    draw.shuffle(pairs)
+    pairs = []
+    for row in rows(Path(path)):
+        negative = row.string("negative") if row.values.get("negative") else None
+        pairs.append(Pair(row.filled("query"), row.filled("passage"), negative))
     return pairs
 
 
-def _first_words(text: str) -> str:
-    return " ".join(text.split()[:WORDS])
+def shipping_pairs(data_folder: str | Path, seed: int = 0) -> list[Pair]:
+    """Return the pairs that a shipped encoder may learn from: terms that allow it, and no held-back questions.
+
+    Args:
+        data_folder: Folder with ``medquad.jsonl.gz``, ``evidence_inference_abstracts.jsonl.gz`` and
+            ``pubmedqa_dev500.jsonl.gz``.
+        seed: Seed of the sentences drawn and of the order.
+
+    Returns:
+        Question, title or sentence, and a text of at most 200 words or a few sentences; each pair once.
+    """
+    folder, draw = Path(data_folder), random.Random(seed)
+    found = [*_medquad(folder, draw), *_abstracts(folder, draw), *_pubmedqa(folder), *_shipped(draw)]
+    pairs = list(dict.fromkeys((left.strip(), _first_words(right, WORDS)) for left, right in found))
+    draw.shuffle(pairs)
+    return [Pair(left, right) for left, right in pairs if left and right]
 
 
-def _medquad(folder: Path) -> Iterator[tuple[str, str]]:
+def shipping_texts(data_folder: str | Path) -> list[str]:
+    """Return the short texts on which a shipped encoder imitates its teacher, from the same sources, each once."""
+    folder = Path(data_folder)
+    texts: list[str] = []
+    for _, title, text in open_abstracts(folder):
+        texts += [title, *_sentences(text)]
+    texts += [row.string("question") for row in json_rows(folder / "medquad.jsonl.gz")]
+    for row in json_rows(folder / "pubmedqa_dev500.jsonl.gz"):
+        texts += [row.string("question"), *_paragraphs(row.need("contexts"))]
+    for document in (*load_protocols(), *load_evidence()):
+        texts += [document.title, *_sentences(document.text)]
+    return [text for text in dict.fromkeys(text.strip() for text in texts) if text]
+
+
+def _first_words(text: str, count: int) -> str:
+    return " ".join(text.split()[:count])
+
+
+def _sentences(text: str) -> list[str]:
+    return [text[start:end] for start, end in split_sentences(text)]
+
+
+def _paragraphs(value: object) -> list[str]:
+    return [str(part) for part in value] if isinstance(value, list) else []
+
+
+def _medquad(folder: Path, draw: random.Random) -> Iterator[tuple[str, str]]:
     for row in json_rows(folder / "medquad.jsonl.gz"):
-        yield row.string("question"), row.string("answer")
+        question, answer = row.string("question"), row.string("answer")
+        yield question, answer
+        if sentences := _sentences(answer[:_LONG_ANSWER]):
+            yield question, _first_words(_window(sentences, draw, (1, 2, 3)), _WINDOW_WORDS)
+
+
+def open_abstracts(folder: Path) -> Iterator[tuple[str, str, str]]:
+    """Yield document id, title and text of the abstracts whose own licence is CC BY or CC0."""
+    for row in json_rows(folder / "evidence_inference_abstracts.jsonl.gz"):
+        if row.string("licence") in _OPEN:
+            yield f"PMID:{row.name('pmid')}", row.string("title"), row.string("abstract")
 
 
 def _abstracts(folder: Path, draw: random.Random) -> Iterator[tuple[str, str]]:
-    for row in json_rows(folder / "evidence_inference_abstracts.jsonl.gz"):
-        if row.string("licence") not in _OPEN:
+    """Yield title and abstract, title and some sentences, a sentence and the rest, a sentence and later ones."""
+    for _, title, text in open_abstracts(folder):
+        yield title, text
+        sentences = _sentences(text)
+        if len(sentences) < _FEWEST:
             continue
-        text = row.string("abstract")
-        yield row.string("title"), text
-        spans = split_sentences(text)
-        if len(spans) > 1:
-            start, end = draw.choice(spans)
-            yield text[start:end], f"{text[:start]} {text[end:]}"
+        for _ in range(2):
+            at = draw.randrange(len(sentences))
+            yield sentences[at], " ".join(sentences[:at] + sentences[at + 1 :])
+            yield title, _window(sentences, draw, (1, 1, 2, 3))
+            at = draw.randrange(len(sentences) - 1)
+            later = draw.randrange(at + 1, len(sentences))
+            yield sentences[at], " ".join(sentences[later : later + 2])
 
 
-def _shipped() -> Iterator[tuple[str, str]]:
+def _pubmedqa(folder: Path) -> Iterator[tuple[str, str]]:
+    for row in json_rows(folder / "pubmedqa_dev500.jsonl.gz"):
+        parts = _paragraphs(row.need("contexts"))
+        yield row.string("question"), " ".join(parts)
+        for part in parts:
+            yield row.string("question"), part
+
+
+def _shipped(draw: random.Random) -> Iterator[tuple[str, str]]:
     for guide in load_protocols():
         names = (guide.title, *guide.metadata.get("synonyms", ()))
         for section in guide.sections:
@@ -61,3 +139,11 @@ def _shipped() -> Iterator[tuple[str, str]]:
                 yield f"{name}: {section.path[-1]}", guide.text[section.start : section.end]
     for digest in load_evidence():
         yield digest.title, digest.text
+        sentences = _sentences(digest.text)
+        for _ in range(4):
+            yield digest.title, _window(sentences, draw, (2,))
+
+
+def _window(sentences: list[str], draw: random.Random, lengths: tuple[int, ...]) -> str:
+    start = draw.randrange(len(sentences))
+    return " ".join(sentences[start : start + draw.choice(lengths)])

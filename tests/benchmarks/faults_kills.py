@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 from faults_documents import CHUNKING, WordEncoder, make_document, small_ann, unique_word
 
+from radrag.errors import RadragError
 from radrag.indexes import writing
 from radrag.indexes.database import Database
 from radrag.indexes.hybrid import HybridIndex
@@ -195,8 +196,8 @@ def run(folder: Path, wanted: int, seed: int = 0) -> Kills:
             world, outcome, problems = _check(folder / "index", world, operations, lines, seen)
             found.outcomes[outcome if killed else "not killed"] += 1
             if killed:
-                where = [line.removeprefix("phase ").strip() for line in lines if line.startswith("phase")]
-                found.phases[(where[-1] if where else "") or "between"] += 1
+                where = [line.removeprefix("phase").strip() for line in lines if line.startswith("phase")]
+                found.phases[(where[-1] if where else "") or "none of these"] += 1
             found.problems += [f"round {round_number}, seed {seed}: {problem}" for problem in problems]
     return found
 
@@ -231,7 +232,11 @@ def _check(
     ended, begun = lines.count("end"), sum(line.startswith("begin") for line in lines)
     start = operations[ended - 1].states[-1] if ended else before
     allowed = [start, *(operations[ended].states if begun > ended else ())]
-    with HybridIndex.open(folder, encoder=WordEncoder()) as index:
+    try:
+        index = HybridIndex.open(folder, encoder=WordEncoder())
+    except RadragError as error:
+        raise SystemExit(f"the index does not open after {lines[-3:]}: {error}") from error
+    with index:
         problems += index.verify()
         documents = {one.id: one for one in index.documents()}
         hits = index.search("common", k=10_000, mode="dense", exact=True, include_retracted=True)
@@ -239,18 +244,23 @@ def _check(
         gone = {hit.passage.document_id for hit in hits if "retracted" in hit.passage.flags}
         matching = [n for n, one in enumerate(allowed) if one.documents == documents and one.retracted() == gone]
         if not matching:
-            return before, "neither", [*problems, f"{len(documents)} documents are no state before or after {lines[-3:]}"]
+            problems.append(f"{len(documents)} documents are no state before or after {lines[-3:]}")
+            return World(documents, before.noticed), "NEITHER", problems
         world = allowed[matching[-1]]
         problems += _passages(world, [hit.passage for hit in hits], seen)
         if shown != set(documents) - gone:
             problems.append(f"shown and hidden: expected {sorted(set(documents) - gone)}, got {sorted(shown)}")
         for name in sorted(set(documents) - gone)[:5]:
             number, variant = int(name.removeprefix("PMID:")), documents[name].metadata["pmid_version"] - 1
-            best = index.search(unique_word(number, variant), k=1)
+            best = index.search(unique_word(number, variant), k=1, mode="lexical")
             if [hit.passage.document_id for hit in best] != [name]:
                 problems.append(f"{name} is not found by its own word")
-    place = "before" if matching[-1] == 0 else "after" if matching[-1] == len(allowed) - 1 else "within, after a batch"
-    return world, place if len(allowed) > 1 else "between operations", problems
+    if len(allowed) == 1:
+        return world, "between operations", problems
+    if len(matching) == len(allowed):
+        return world, "before and after are the same", problems
+    place = "before" if 0 in matching else "after" if len(allowed) - 1 in matching else "after some of its batches"
+    return world, place, problems
 
 
 def _passages(world: World, found: Sequence[Any], seen: dict[int, tuple[str, str]]) -> list[str]:

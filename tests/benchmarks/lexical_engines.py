@@ -9,8 +9,8 @@ and k1 = 1.2, b = 0.75 (tantivy and FTS5 know no others). Every step runs in a p
     search         one question at a time, after 20 to warm up: questions a CPU second, wall p50 and p95, memory
     change         1 % more passages, then 1 % deleted, then the same questions; "rebuild" where an engine cannot
 
-``error`` is the largest relative difference of a top-10 score from exact BM25 (computed from the terms themselves, with
-the idf of Lucene), up to the one factor by which an engine scales its scores. A wrong idf or length shows in it.
+``error`` is the largest relative difference of a top-10 score from exact BM25, in millionths. Exact BM25 is computed
+from the terms themselves, with the idf of Lucene; the one factor by which an engine scales its scores is taken out.
 
     pip install -c constraints.txt -e ".[benchmarks]"
     python tests/benchmarks/lexical_engines.py [--sizes 50000 500000] [--engines radrag tantivy] [--quick] [--json FILE]
@@ -357,21 +357,19 @@ def resample(folder: Path, size: int, quick: bool = False, seed: int = 0) -> Non
     rng = np.random.default_rng(seed)
     arrays = [np.asarray(terms, dtype=np.int32) for terms in sentences]
     sizes = np.asarray([len(terms) for terms in arrays])
-    wanted = np.cumsum(np.maximum(rng.choice(lengths, size + max(1, int(size * CHANGED))), 1))
+    total = size + max(1, int(size * CHANGED))
+    wanted = np.cumsum(np.maximum(rng.choice(lengths, int(1.05 * total) + 100), 1))
     drawn = rng.integers(len(arrays), size=int(1.1 * wanted[-1] / sizes.mean()) + 1000)
     reached = np.cumsum(sizes[drawn])
-    last = np.unique(np.searchsorted(reached, wanted))  # a passage ends with the sentence that fills it
-    last = last[np.linspace(0, len(last) - 1, min(len(last), len(wanted))).astype(int)]
+    last = np.unique(np.searchsorted(reached, wanted))[:total]  # a passage ends with the sentence that fills it
     ends = reached[last]
     rows = (drawn[low:high] for low, high in zip([0, *last[:-1] + 1], last + 1, strict=True))
     passages = (np.concatenate([arrays[one] for one in row]) for row in rows)
-    total = len(ends)
-    count = total - max(1, int(total * CHANGED))
-    deleted = rng.choice(total, total - count, replace=False)
+    deleted = rng.choice(total, total - size, replace=False)
     questions = [list(ask(record["question"])) for record in records("bioasq_7b_9b.jsonl.gz")]
     questions = [terms for terms in questions if any(term in vocabulary for term in terms)]
     picked = rng.choice(len(questions), min(len(questions), 60 if quick else 500), replace=False)
-    write(folder, passages, ends, count, deleted, vocabulary, [questions[one] for one in picked])
+    write(folder, passages, ends, size, deleted, vocabulary, [questions[one] for one in picked])
 
 
 def write(
@@ -441,7 +439,7 @@ def exact(corpus: Corpus, rows: Any, total: int) -> list[Any]:
 
 
 def error(engine: Engine, corpus: Corpus, truth: list[Any]) -> float:
-    """Return the largest relative difference from exact scores, after the one factor that fits best."""
+    """Return the largest relative difference from exact scores in millionths, after the one factor that fits best."""
     pairs = []
     for query, right in zip(corpus.queries, truth, strict=False):
         right = right[right > 0]
@@ -451,7 +449,7 @@ def error(engine: Engine, corpus: Corpus, truth: list[Any]) -> float:
         pairs.append(np.stack([found, right]))
     found, right = np.concatenate(pairs, axis=1)
     factor = np.median(found / right)
-    return float(np.abs(found / factor / right - 1).max())
+    return float(np.abs(found / factor / right - 1).max() * 1e6)
 
 
 def timed(engine: Engine, queries: Sequence[Sequence[str]], k: int) -> dict[str, float]:
@@ -501,7 +499,7 @@ def work(step: str, name: str, corpus_folder: Path, folder: Path) -> dict[str, A
     if step == "search":
         speed = timed(engine, corpus.queries, 10) | timed(engine, corpus.queries, 100)
         found = {key: value for key, value in memory().items() if key != "peak MB"} | speed
-        return found | {"error": error(engine, corpus, exact(corpus, [], corpus.count))}
+        return found | {"error, ppm": error(engine, corpus, exact(corpus, [], corpus.count))}
     start = time.perf_counter()
     engine.add(corpus, corpus.count, len(corpus.ends))
     added = time.perf_counter() - start
@@ -516,7 +514,7 @@ def work(step: str, name: str, corpus_folder: Path, folder: Path) -> dict[str, A
         len(gone & set(engine.top(query, 10)[0].tolist())) for query in corpus.queries[:CHECKED]
     )
     truth = exact(corpus, corpus.deleted, len(corpus.ends))
-    return found | {"after: error": error(engine, corpus, truth)}
+    return found | {"after: error, ppm": error(engine, corpus, truth)}
 
 
 def apart(step: str, name: str, corpus: Path, folder: Path) -> dict[str, Any]:

@@ -98,12 +98,22 @@ def main() -> None:
     questions = _questions()
     found = []
     for size in sizes:
-        found.append(_measure(folder, size, questions, args.quick))
+        found.append(_measured(folder, size, questions, args.quick))
         _tables(found, args)
     _fits(found, args)
     _embedding(args)
     if not args.keep:
         shutil.rmtree(folder)
+
+
+def _measured(folder: Path, size: int, questions: list[str], quick: bool) -> dict[str, Any]:
+    """Measure a size, or return what was measured before this run was interrupted."""
+    kept = folder / f"measured-{size}.json"
+    if not kept.is_file():
+        found = _measure(folder, size, questions, quick)
+        kept.write_text(json.dumps(found))
+    known: dict[str, Any] = json.loads(kept.read_text())
+    return known
 
 
 def _measure(folder: Path, size: int, questions: list[str], quick: bool) -> dict[str, Any]:
@@ -115,7 +125,7 @@ def _measure(folder: Path, size: int, questions: list[str], quick: bool) -> dict
         asked = _result(limit.run(command), "search")
         files: dict[str, int] = {}
         for path in folder.rglob("*"):
-            if path.is_file():
+            if path.is_file() and path.suffix != ".json":
                 files[path.name] = files.get(path.name, 0) + path.stat().st_size
         facts = {"size": size, "limit": limit.size, "kind": limit.kind, "met": limit.hits()}
         return {**facts, "built": built, "asked": asked, "files": files}
@@ -132,7 +142,9 @@ def _build(folder: Path, size: int, limit: Limit, quick: bool) -> dict[str, Any]
         database = Database(folder / "store.sqlite")
         (start,) = database.one("SELECT COUNT(*) FROM passages")
         database.close()
-    if start >= size:
+    if start > size:
+        raise SystemExit(f"{folder} has {start:,} passages already, so {size:,} cannot be measured; delete it")
+    if start == size:
         return None
     print(f"{time.strftime('%H:%M')} building {size:,} passages, {start:,} are there", file=sys.stderr, flush=True)
     feeder = subprocess.Popen(
@@ -201,6 +213,14 @@ def _tables(found: list[dict[str, Any]], args: Any) -> None:
     ]  # fmt: skip
     columns = ["passages", "recall@10 of vectors against exact", "of hybrid", "opening, ms", "first question, ms"]
     report("Scale: recall, first question", [*columns, "five years admit", "rare filter admits"], rows, args)
+    rows = [
+        [one["size"], *(part["vectors"][name] for name in ("lists", "nprobe", "rescored", "recall@10", "recall@100"))]
+        for one in found
+        for part in one["asked"]["segments"]
+        if part["vectors"]
+    ]
+    columns = ["passages", "lists", "looked into", "scored again", "recall@10 of headlines", "recall@100"]
+    report("Scale: approximate search of each segment", columns, rows, args)
     names = sorted({name for one in found for name in one["files"]})
     rows = [[name, *(one["files"].get(name, 0) / one["size"] for one in found)] for name in names]
     report("Scale: bytes a passage", ["file", *(f"{one['size']:,}" for one in found)], rows, args)
@@ -228,7 +248,8 @@ def _fits(found: list[dict[str, Any]], args: Any) -> None:
         points = ", ".join(f"{value:.4g}" for value in values)
         law = np.exp(scale) * PUBMED**power
         rows.append([name, points, f"{base + slope * PUBMED:.4g}", f"{law:.4g} (n^{power:.2f})"])
-    report("Scale: fit to 36M", ["what", f"at {', '.join(f'{int(n):,}' for n in sizes)}", "a line", "a power"], rows, args)
+    columns = ["what", f"at {', '.join(f'{int(n):,}' for n in sizes)}", "a line", "a power"]
+    report("Scale: fit to 36M", columns, rows, args)
 
 
 def _embedding(args: Any) -> None:

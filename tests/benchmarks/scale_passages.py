@@ -1,9 +1,9 @@
 """Any number of passages like PubMed's records, made by resampling real sentences; a feeder for retrieval_scale.py.
 
-Each is a document of six to eight sentences, most of them of one abstract of the pool and of one of its sixteen nearest,
-one from anywhere, with a title and metadata as PubMed has them; one in 2,000 is retracted. Its vector is the one that
-the shipped encoder would give it, to float16: that encoder averages tokens, so a passage's vector is the mean of its
-sentences' vectors, weighted by their tokens. Passage ``n`` is the same in every run.
+Each is a document of six to eight sentences, most of them of one abstract of the pool and of one of its sixteen
+nearest, one from anywhere, with a title and metadata as PubMed has them; one in 2,000 is retracted. Its vector is the
+one that the shipped encoder would give it, to float16: that encoder averages tokens, so a passage's vector is the mean
+of its sentences' vectors, weighted by their tokens. Passage ``n`` is the same in every run.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ import json
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -100,8 +99,9 @@ def _draw(pool: Pool, rng: np.random.Generator) -> list[int]:
     first = int(rng.integers(len(pool.ends)))
     second = int(pool.near[first, rng.integers(_NEAR)])
     count = int(rng.integers(6, 9))
-    own = [_some(pool, abstract, size, rng) for abstract, size in ((first, count // 2), (second, count - count // 2 - 1))]
-    drawn = sorted({int(number) for part in own for number in part}) + [int(rng.integers(pool.ends[-1]))]
+    sizes = {first: count // 2, second: count - count // 2 - 1}
+    own = [_some(pool, abstract, size, rng) for abstract, size in sizes.items()]
+    drawn = [*sorted({int(number) for part in own for number in part}), int(rng.integers(pool.ends[-1]))]
     kept, words = [int(pool.titles[first])], 0
     for number in drawn:
         words += int(pool.words[number])

@@ -111,6 +111,7 @@ def search(folder: Path, questions: Sequence[str]) -> dict[str, Any]:
             index.search(questions[0], K, **options)
             result[name] = spread(times(lambda query, options=options: index.search(query, K, **options), questions))  # type: ignore[misc]
             say(f"  {name}: {result[name]}")
+        result["segments"] = index.manifest["segments"]
         result["admitted"] = {name: _share(index, where) for name, where in (("five", YEAR), ("rare", RARE))}
         before = memory.peak
         some = questions[:RECALL_QUERIES]

@@ -204,8 +204,9 @@ def test_threads_do_not_share_sums(long: list[list[str]]) -> None:
 
 def test_an_interrupted_search_leaves_no_sums(long: list[list[str]], monkeypatch: pytest.MonkeyPatch) -> None:
     engine, known = BM25([build_postings(long)], 0.6, 0.5), statistics(long)
-    query = ["t9", "t5", "t1", "t0"]
+    query = ["t1900", "t1000", "t700", "t500"]
     expected = best(engine, query, 1000, [None], known)
+    monkeypatch.setattr(bm25, "_BLOCK", 2)
     gains = bm25._List.gains
     for fail_at in range(1, 5):
         left = [fail_at]
@@ -221,6 +222,18 @@ def test_an_interrupted_search_leaves_no_sums(long: list[list[str]], monkeypatch
             with pytest.raises(KeyboardInterrupt):
                 engine.top(query, 1000, [None], known)
         assert best(engine, query, 1000, [None], known) == expected
+
+
+def test_rows_that_tie_across_segments_are_all_returned() -> None:
+    corpus = [["a", "b", "c"]] * 6
+    engine = BM25([build_postings([tokens]) for tokens in corpus], 0.6, 0.5)
+    assert sorted(best(engine, ["a", "b", "c"], 1, [None] * 6, statistics(corpus))) == list(range(6))
+
+
+def test_scores_do_not_depend_on_the_order_of_the_query(long: list[list[str]]) -> None:
+    engine = BM25([build_postings(long)], 0.6, 0.5)
+    query = [f"t{term}" for term in range(0, 60, 3)]
+    np.testing.assert_array_equal(scores(engine, long, query), scores(engine, long, query[::-1]))
 
 
 def test_new_statistics_give_new_scores() -> None:

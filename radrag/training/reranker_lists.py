@@ -1,0 +1,81 @@
+"""The questions and passages that the shipped re-ranker was fitted on."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+
+from radrag.corpora import load_evidence, load_protocols, load_questions
+from radrag.indexes.embedding_cache import CachedEncoder
+from radrag.indexes.encoders import load_encoder
+from radrag.indexes.hybrid import HybridIndex
+from radrag.protocols import Encoder
+from radrag.training._pairs import open_abstracts
+from radrag.training.reader import read_pubmedqa
+from radrag.training.reranker import Judged, judged_lists
+from radrag.types import Document, Passage, Question
+
+DATA = (
+    "PubMedQA labelled questions outside the official test split (MIT); titles of the Evidence Inference abstracts "
+    "that are CC BY or CC0, each to find its abstract; the shipped questions"
+)
+_TITLES = 500
+Asked = tuple[str, Callable[[Passage], bool]]
+
+
+def shipping_lists(data_folder: str | Path, encoders: Sequence[str], cache: Path | None = None) -> list[Judged]:
+    """Search the sources whose terms allow it; nothing of the evaluation-only pool is used.
+
+    Args:
+        data_folder: Folder with ``pubmedqa_dev500.jsonl.gz`` and ``evidence_inference_abstracts.jsonl.gz``.
+        encoders: Encoders to search with; each question is judged once for each.
+        cache: Folder for the vectors of encoders that are not static.
+
+    Returns:
+        Lists of PubMedQA questions, of titles (their documents carry none) and of shipped questions.
+    """
+    folder = Path(data_folder)
+    records = read_pubmedqa(folder / "pubmedqa_dev500.jsonl.gz")
+    abstracts = list(open_abstracts(folder))
+    documents = [Document(f"PMID:{r['pmid']}", "\n\n".join(r["contexts"]), kind="abstract") for r in records]
+    known = {one.id for one in documents}
+    documents += [Document(name, text, kind="abstract") for name, _, text in abstracts if name not in known]
+    own = [(record["question"], _of(f"PMID:{record['pmid']}")) for record in records]
+    titles = [(title, _of(name)) for name, title, _ in abstracts[:: max(1, len(abstracts) // _TITLES)] if title]
+    shipped = [(question.text, _holds_gold(question)) for question in load_questions() if question.answerable]
+    lists: list[Judged] = []
+    for name in encoders:
+        encoder = _cached(name, cache)
+        lists += _lists(encoder, documents, {"PubMedQA": own, "titles": titles})
+        lists += _lists(encoder, [*load_protocols(), *load_evidence()], {"shipped questions": shipped})
+    return lists
+
+
+def _lists(encoder: Encoder, documents: Iterable[Document], asked: dict[str, list[Asked]]) -> Iterator[Judged]:
+    with tempfile.TemporaryDirectory() as folder, HybridIndex.create(Path(folder) / "i", encoder=encoder) as index:
+        index.add(documents)
+        for source, questions in asked.items():
+            yield from judged_lists(index, questions, source)
+
+
+def _of(document_id: str) -> Callable[[Passage], bool]:
+    return lambda passage: passage.document_id == document_id
+
+
+def _holds_gold(question: Question) -> Callable[[Passage], bool]:
+    def answers(passage: Passage) -> bool:
+        return any(
+            passage.document_id == gold.document_id and passage.start < gold.end and gold.start < passage.end
+            for gold in question.gold
+        )
+
+    return answers
+
+
+def _cached(name: str, folder: Path | None) -> Encoder:
+    encoder = load_encoder(name)
+    if folder is None or encoder.fingerprint.startswith("static:"):
+        return encoder
+    folder.mkdir(parents=True, exist_ok=True)
+    return CachedEncoder(encoder, folder / f"{name}.sqlite")

@@ -1,0 +1,76 @@
+"""What an index survives: processes killed while they change it, and single bits that flip in its files.
+
+Kills: a child adds, updates, deletes, sets notices and compacts, as a seed says; the parent ends it with SIGKILL, half
+of the times after a random while, half of the times just after a certain phase began. Then the index must open, pass
+``verify``, and hold exactly the documents before or after a batch: each passage once, under an id that was never given
+to another, found by a word that only its document has, and not at all if it is retracted. The next child goes on.
+
+Flips: one bit of one file, in a copy of an index that holds everything; every region of the SQLite file is drawn. Then
+it is opened, searched in every mode with and without filters, read and verified. "WRONG" is a passage, document or
+cached vector that differs from what was put in, or a retracted one that was shown; "UNNOTICED" another answer than
+before with nothing in ``verify``; both must be 0. "harmless" gave the answers of before and a clean ``verify``: unused
+bytes of SQLite's pages, mostly. "leaks": filters that let others through, before anything was noticed. "bare": errors
+that were not radrag's own.
+
+    python tests/benchmarks/index_faults.py [--kills 200] [--flips 40] [--seed 0] [--quick] [--json FILE]
+"""
+
+from __future__ import annotations
+
+import os
+
+os.environ |= dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")  # before the forks
+
+import tempfile
+import time
+from argparse import Namespace
+from pathlib import Path
+
+import faults_flips
+import faults_kills
+from common import arguments, report
+
+FATAL = ("WRONG", "UNNOTICED", "CRASHED")
+
+
+def main() -> None:
+    """Kill, flip, print the tables; exit with an error if anything was lost, doubled or wrong."""
+    parser = arguments(__doc__ or "")
+    parser.add_argument("--kills", type=int, default=200, help="processes to kill (20 with --quick)")
+    parser.add_argument("--flips", type=int, default=40, help="bits to flip in each file (2 with --quick)")
+    parser.add_argument("--seed", type=int, default=0)
+    args = parser.parse_args()
+    problems = _kills(args, 20 if args.quick else args.kills)
+    problems += _flips(args, 2 if args.quick else args.flips)
+    if problems:
+        raise SystemExit("\n".join(problems))
+
+
+def _kills(args: Namespace, wanted: int) -> list[str]:
+    start = time.perf_counter()
+    with tempfile.TemporaryDirectory(prefix="radrag-faults-") as folder:
+        found = faults_kills.run(Path(folder), wanted, args.seed)
+    title = f"{found.done} kills, seed {args.seed}, {time.perf_counter() - start:.0f} s"
+    rows = [[name, "found", count] for name, count in found.outcomes.most_common()]
+    rows += [[name, "killed in", count] for name, count in found.phases.most_common()]
+    rows.append(["problems", "", len(found.problems)])
+    report(title, ["state or phase", "", "times"], rows, args)
+    return found.problems
+
+
+def _flips(args: Namespace, per_file: int) -> list[str]:
+    outcomes = []
+    start = time.perf_counter()
+    for log in (False, True):
+        with tempfile.TemporaryDirectory(prefix="radrag-faults-") as folder:
+            faults_flips.build(Path(folder), log)
+            only = ("store.sqlite", "store.sqlite-wal") if log else None
+            outcomes += faults_flips.flip_all(Path(folder), per_file, args.seed, only)
+    title = f"{len(outcomes)} bit flips, seed {args.seed}, {time.perf_counter() - start:.0f} s"
+    columns = ["file", "flips", *faults_flips.OUTCOMES, "leaks", "bare"]
+    report(title, columns, faults_flips.tally(outcomes), args)
+    return [str(one) for one in outcomes if one.kind in FATAL]
+
+
+if __name__ == "__main__":
+    main()
