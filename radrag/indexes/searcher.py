@@ -135,14 +135,18 @@ class Searcher:
     def _fuse(
         self, terms: list[str], lexical_rows: NDArray[np.int64], dense: Any, k: int, settings: SearchSettings
     ) -> list[Found]:
-        dense_rows, _, vector = dense
-        rows = np.union1d(lexical_rows, dense_rows)
-        scores, cosines = self._lexical.at(terms, rows, self.statistics), self._cosines(vector, rows)
+        dense_rows, dense_cosines, vector = dense
+        rows = _union(lexical_rows, dense_rows)
+        by_words, by_vectors = np.zeros(len(rows), dtype=np.bool_), np.zeros(len(rows), dtype=np.bool_)
+        by_words[np.searchsorted(rows, lexical_rows)] = True
+        places = np.searchsorted(rows, dense_rows)
+        by_vectors[places] = True
+        scores, cosines = self._lexical.at(terms, rows, self.statistics), np.empty(len(rows))
+        cosines[places] = dense_cosines
+        cosines[~by_vectors] = self._cosines(vector, rows[~by_vectors])
         weights = (1 - settings.dense_weight, settings.dense_weight)
-        by_words = np.isin(rows, lexical_rows)
         if settings.fusion is Fusion.RRF:
-            took_part = np.stack([by_words, np.isin(rows, dense_rows)])
-            fused = rank_fusion(np.stack([scores, cosines]), took_part, weights)
+            fused = rank_fusion(np.stack([scores, cosines]), np.stack([by_words, by_vectors]), weights)
         else:
             fused = score_fusion(np.stack([scores, cosines]), weights, settings.fusion)
         best, values = best_with_ties(np.arange(len(rows)), fused, k)
@@ -179,11 +183,21 @@ class Searcher:
         """Return the passage id of each row."""
         ids = np.empty(len(rows), dtype=np.int64)
         owner = np.searchsorted(self._offsets, rows, side="right") - 1
-        for number in np.unique(owner).tolist():
+        for number, segment in enumerate(self._segments):
             chosen = owner == number
-            ids[chosen] = self._segments[number].ids[rows[chosen] - self._offsets[number]]
+            if chosen.any():
+                ids[chosen] = segment.ids[rows[chosen] - self._offsets[number]]
         found: list[int] = ids.tolist()
         return found
+
+
+def _union(one: NDArray[np.int64], other: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the rows of both, ascending, each once; much faster for a few hundred than ``np.union1d``."""
+    both = np.concatenate([one, other])
+    both.sort()
+    first = np.ones(len(both), dtype=np.bool_)
+    np.not_equal(both[1:], both[:-1], out=first[1:])
+    return both[first]
 
 
 def best_with_ties(

@@ -105,7 +105,8 @@ class Writer:
             facet_terms(one, self._facets) for one, passages in zip(documents, cut, strict=True) for _ in passages
         ]
         with new_folder(self._parent) as draft:
-            write_arrays(draft, build_postings(terms), build_postings(values), checked_vectors(self._encoder, texts, "passage"))
+            vectors = checked_vectors(self._encoder, texts, "passage")
+            write_arrays(draft, build_postings(terms), build_postings(values), vectors)
             with self._db.transaction():
                 ids, owners = self._replace(documents, cut, removed)
                 write_rows(draft, ids, owners)

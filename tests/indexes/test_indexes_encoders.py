@@ -122,3 +122,91 @@ def test_llama_index_embedding(tmp_path: Path) -> None:
         index.add([Document("a", "Chest nodule."), Document("b", "Renal stone.")])
     with HybridIndex.open(tmp_path / "i", encoder=core.MockEmbedding(embed_dim=8)) as index:
         assert index.search("stone")[0].passage.document_id == "b"
+
+
+@pytest.fixture
+def towers(tmp_path: Path) -> tuple[Path, Path]:
+    """Two small BERTs of different random weights, saved with one small vocabulary."""
+    transformers = pytest.importorskip("transformers")
+    torch = pytest.importorskip("torch")
+    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "chest", "nodule", "renal", "stone", "ct", "of", "the", "."]
+    for seed, name in enumerate(("query", "passage")):
+        torch.manual_seed(seed)
+        config = transformers.BertConfig(
+            vocab_size=len(words), hidden_size=16, num_hidden_layers=2, num_attention_heads=2, intermediate_size=24,
+            max_position_embeddings=32,
+        )  # fmt: skip
+        transformers.BertModel(config).save_pretrained(tmp_path / name)
+        (tmp_path / name / "vocab.txt").write_text("\n".join(words))
+        transformers.BertTokenizer(vocab=str(tmp_path / name / "vocab.txt")).save_pretrained(tmp_path / name)
+    return tmp_path / "query", tmp_path / "passage"
+
+
+def forward(folder: Path, ids: list[int], types: list[int]) -> Any:
+    """Last hidden states of one sequence, by the model alone."""
+    import torch
+    from transformers import BertModel
+
+    model = BertModel.from_pretrained(folder).eval()
+    with torch.no_grad():
+        states = model(input_ids=torch.tensor([ids]), token_type_ids=torch.tensor([types])).last_hidden_state
+    return states[0].numpy()
+
+
+def unit(vector: Any) -> Any:
+    return vector / np.linalg.norm(vector)
+
+
+@pytest.mark.torch
+def test_two_towers_against_a_forward_pass_by_hand(towers: tuple[Path, Path]) -> None:
+    from radrag.indexes.two_tower import TwoTowerEncoder
+
+    encoder = TwoTowerEncoder(*towers, max_length=(6, 12), device="cpu", batch_size=2, local_files_only=True)
+    assert encoder.dim == 16
+    query = encoder.encode(["chest nodule"], "query")[0]
+    np.testing.assert_allclose(query, unit(forward(towers[0], [2, 4, 5, 3], [0] * 4)[0]), atol=1e-5)
+    texts = ["renal stone\nct of the chest", "renal stone", "chest\nstone"]
+    passages = encoder.encode(texts, "passage")
+    titled = forward(towers[1], [2, 6, 7, 3, 8, 9, 10, 4, 3], [0] * 4 + [1] * 5)[0]
+    untitled = forward(towers[1], [2, 3, 6, 7, 3], [0] * 2 + [1] * 3)[0]
+    np.testing.assert_allclose(passages[0], unit(titled), atol=1e-5)
+    np.testing.assert_allclose(passages[1], unit(untitled), atol=1e-5)
+    long = encoder.encode(["chest nodule renal stone ct of the"], "query")[0]
+    np.testing.assert_allclose(long, unit(forward(towers[0], [2, 4, 5, 6, 7, 3], [0] * 6)[0]), atol=1e-5)
+
+
+@pytest.mark.torch
+def test_mean_pooling_leaves_padding_out(towers: tuple[Path, Path]) -> None:
+    from radrag.indexes.two_tower import TwoTowerEncoder
+
+    encoder = TwoTowerEncoder(*towers, pooling="mean", max_length=(8, 12), device="cpu", local_files_only=True)
+    both = encoder.encode(["stone", "chest nodule of the chest"], "query")
+    np.testing.assert_allclose(both[0], unit(forward(towers[0], [2, 7, 3], [0] * 3).mean(axis=0)), atol=1e-5)
+    assert encoder.encode([], "query").shape == (0, 16)
+
+
+@pytest.mark.torch
+def test_two_towers_say_what_is_wrong(towers: tuple[Path, Path], tmp_path: Path) -> None:
+    from radrag.indexes.two_tower import TwoTowerEncoder
+
+    first = TwoTowerEncoder(*towers, local_files_only=True)
+    assert first.fingerprint == TwoTowerEncoder(*towers, local_files_only=True).fingerprint
+    assert first.fingerprint != TwoTowerEncoder(*reversed(towers), local_files_only=True).fingerprint
+    assert first.fingerprint != TwoTowerEncoder(*towers, pooling="mean", local_files_only=True).fingerprint
+    with pytest.raises(ModelError, match="cannot load"):
+        TwoTowerEncoder(towers[0], tmp_path / "none", local_files_only=True)
+    with pytest.raises(ValueError, match="pooling must be one of"):
+        TwoTowerEncoder(*towers, pooling="max", local_files_only=True)
+    with pytest.raises(ValueError, match="max_length must be at least 3"):
+        TwoTowerEncoder(*towers, max_length=(2, 12), local_files_only=True)
+
+
+@pytest.mark.torch
+def test_medcpt_by_name(towers: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    from radrag.indexes import two_tower
+
+    assert two_tower.MEDCPT == ("ncbi/MedCPT-Query-Encoder", "ncbi/MedCPT-Article-Encoder")
+    monkeypatch.setattr(two_tower, "MEDCPT", towers)
+    encoder = load_encoder("medcpt")
+    assert isinstance(encoder, two_tower.TwoTowerEncoder)
+    assert encoder.fingerprint.endswith(":cls:64:512")

@@ -47,7 +47,7 @@ def scaled(scores: np.ndarray, fusion: str) -> np.ndarray:
         return (scores - scores.min()) / (scores.max() - scores.min())
     if fusion == "zscore":
         return (scores - scores.mean()) / scores.std()
-    return 1 / (61 + np.argsort(np.argsort(-scores, kind="stable")))
+    return 1 / np.asarray([61 + np.count_nonzero(scores > score) for score in scores])  # equal scores share the rank
 
 
 @pytest.mark.parametrize("query", QUERIES)

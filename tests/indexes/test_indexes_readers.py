@@ -1,0 +1,209 @@
+"""Others read while one writes: each search sees all of a batch or nothing of it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from radrag.errors import IndexCorruptError
+from radrag.indexes import segments
+from radrag.indexes.hybrid import HybridIndex
+from radrag.types import Document, Notice
+
+SIZE = 5
+BATCHES = 12
+
+
+def batch(number: int, version: int = 0) -> list[Document]:
+    """Documents that are written together and say so: all have the same version."""
+    metadata = {"batch": number, "version": version}
+    return [Document(f"b{number}-{i}", f"Chest nodule {version}.", metadata=metadata) for i in range(SIZE)]
+
+
+def check_whole(index: HybridIndex) -> int:
+    """Search once; return how many batches it saw, each whole and in one version."""
+    hits = index.search("chest nodule", k=1000, mode="dense", include_retracted=True)
+    seen: dict[int, list[int]] = {}
+    for hit in hits:
+        seen.setdefault(hit.passage.metadata["batch"], []).append(hit.passage.metadata["version"])
+    assert len({hit.passage.document_id for hit in hits}) == len(hits)
+    for versions in seen.values():
+        assert len(versions) == SIZE
+        assert len(set(versions)) == 1
+    return len(seen)
+
+
+def write_everything(index: HybridIndex) -> None:
+    for number in range(BATCHES):
+        index.add(batch(number))
+        if number % 3 == 2:
+            index.update(batch(number - 1, version=number), batch_size=SIZE)
+        if number % 4 == 3:
+            index.delete([document.id for document in batch(number - 3)])
+    index.compact()
+
+
+LEFT = BATCHES - BATCHES // 4
+
+
+def while_running(work: Callable[[], None], until: threading.Event, errors: list[BaseException]) -> threading.Thread:
+    def loop() -> None:
+        try:
+            while not until.is_set():
+                work()
+        except BaseException as error:
+            errors.append(error)
+
+    thread = threading.Thread(target=loop)
+    thread.start()
+    return thread
+
+
+@pytest.mark.parametrize("own_index", [False, True])
+def test_threads_see_whole_batches_while_another_writes(tmp_path: Path, toy: Any, own_index: bool) -> None:
+    errors: list[BaseException] = []
+    counts: list[int] = []
+    done = threading.Event()
+    with HybridIndex.create(tmp_path / "i", encoder=toy()) as index:
+        readers = [HybridIndex.open(tmp_path / "i", encoder=toy()) if own_index else index for _ in range(3)]
+        threads = [
+            while_running(lambda reader=reader: counts.append(check_whole(reader)), done, errors) for reader in readers
+        ]
+        write_everything(index)
+        done.set()
+        for thread in threads:
+            thread.join()
+        assert errors == []
+        assert len(set(counts)) > 1  # they did read meanwhile
+        for reader in readers:
+            assert check_whole(reader) == LEFT
+            assert reader.verify() == []
+            if own_index:
+                reader.close()
+
+
+READER = """
+import sys
+sys.path.insert(0, sys.argv[2])
+from conftest import ToyEncoder
+from test_indexes_readers import check_whole
+from radrag.indexes.hybrid import HybridIndex
+with HybridIndex.open(sys.argv[1], encoder=ToyEncoder()) as index:
+    print("ready", flush=True)
+    last = None
+    while last != int(sys.argv[3]):
+        last = check_whole(index)
+    print(last, index.verify(), flush=True)
+"""
+
+
+def test_processes_see_whole_batches_while_another_writes(tmp_path: Path, toy: Any) -> None:
+    with HybridIndex.create(tmp_path / "i", encoder=toy()) as index:
+        index.add(batch(100))
+        command = [sys.executable, "-c", READER, str(tmp_path / "i"), str(Path(__file__).parent), str(LEFT + 1)]
+        with (
+            subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as one,
+            subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as other,
+        ):
+            for child in (one, other):
+                assert child.stdout is not None
+                assert child.stdout.readline() == "ready\n"
+            write_everything(index)
+            assert [child.communicate(timeout=60)[0] for child in (one, other)] == [f"{LEFT + 1} []\n"] * 2
+            assert one.returncode == other.returncode == 0
+
+
+def test_a_reader_sees_each_new_state(tmp_path: Path, toy: Any) -> None:
+    with (
+        HybridIndex.create(tmp_path / "i", encoder=toy()) as writer,
+        HybridIndex.open(tmp_path / "i", encoder=toy()) as reader,
+    ):
+        assert reader.search("chest") == []
+        writer.add(batch(0))
+        assert check_whole(reader) == 1
+        writer.set_notices("watch", [Notice("b0-1", "retracted")])
+        assert "b0-1" not in {hit.passage.document_id for hit in reader.search("chest", k=50)}
+        writer.set_notices("watch", [])
+        assert "b0-1" in {hit.passage.document_id for hit in reader.search("chest", k=50)}
+        writer.delete([document.id for document in batch(0)])
+        assert reader.search("chest", include_retracted=True) == []
+        assert len(reader) == 0
+        writer.set_note("files", [1])
+        assert reader.get_note("files") == [1]
+
+
+def test_a_search_that_began_before_a_merge_ends_with_what_it_began_with(tmp_path: Path, toy: Any) -> None:
+    encoder = toy()
+    with (
+        HybridIndex.create(tmp_path / "i", encoder=toy()) as writer,
+        HybridIndex.open(tmp_path / "i", encoder=encoder) as reader,
+    ):
+        writer.add(batch(0))
+        assert check_whole(reader) == 1
+        encode = encoder.encode
+
+        def meanwhile(texts: list[str], kind: str) -> Any:
+            encoder.encode = encode
+            writer.add(batch(1))
+            writer.delete([document.id for document in batch(0)])
+            writer.compact()
+            return encode(texts, kind)
+
+        encoder.encode = meanwhile
+        hits = reader.search("chest nodule", k=100, mode="dense")
+        assert {hit.passage.document_id for hit in hits} == {document.id for document in batch(0)}
+        hits = reader.search("chest nodule", k=100, mode="dense")
+        assert {hit.passage.document_id for hit in hits} == {document.id for document in batch(1)}
+
+
+def test_a_reader_that_finds_segments_replaced_reads_the_list_again(
+    tmp_path: Path, toy: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = segments.read_segment
+    with (
+        HybridIndex.create(tmp_path / "i", encoder=toy()) as writer,
+        HybridIndex.open(tmp_path / "i", encoder=toy()) as reader,
+    ):
+        writer.add(batch(0))
+
+        def late(folder: Path, *arguments: Any) -> Any:
+            monkeypatch.setattr("radrag.indexes.state.read_segment", read)
+            writer.delete(["b0-0"])
+            writer.compact()
+            return read(folder, *arguments)
+
+        monkeypatch.setattr("radrag.indexes.state.read_segment", late)
+        assert {hit.passage.document_id for hit in reader.search("chest", k=50)} == {f"b0-{i}" for i in range(1, SIZE)}
+
+
+def test_a_reader_says_what_is_missing(tmp_path: Path, toy: Any) -> None:
+    with HybridIndex.create(tmp_path / "i", encoder=toy()) as index:
+        index.add(batch(0))
+    (folder,) = (tmp_path / "i" / "segments").iterdir()
+    (folder / "vectors.npy").unlink()
+    with pytest.raises(IndexCorruptError, match="vectors.npy is missing from the index"):
+        HybridIndex.open(tmp_path / "i", encoder=toy())
+
+
+def test_verify_while_another_merges(tmp_path: Path, toy: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    hashed = segments.file_sha256
+    with (
+        HybridIndex.create(tmp_path / "i", encoder=toy()) as writer,
+        HybridIndex.open(tmp_path / "i", encoder=toy()) as reader,
+    ):
+        writer.add(batch(0))
+
+        def meanwhile(path: Path) -> str:
+            monkeypatch.setattr(segments, "file_sha256", hashed)
+            writer.delete(["b0-0"])
+            writer.compact()
+            return hashed(path) if path.is_file() else "gone"
+
+        monkeypatch.setattr(segments, "file_sha256", meanwhile)
+        assert reader.verify() == []
