@@ -1,4 +1,4 @@
-"""``radrag index``: build, add, delete, compact, search, tune, info, verify."""
+"""``radrag index``: build, add, delete, compact, search, tune, measure, info, verify."""
 
 from __future__ import annotations
 
@@ -208,6 +208,22 @@ def tune(
     lines += [f"Chosen without the question judged: nDCG@10 {fit.score}; above the settings it had: {fit.gain}"]
     lines += ["Kept with the index." if apply else "Nothing was changed; --apply keeps the best."]
     show(asdict(fit), "\n".join(["fusion  weight nDCG@10", *lines]), as_json)
+
+
+@commands.command()
+def measure(
+    index: Folder,
+    questions: Annotated[Path, typer.Argument(help="Questions, .jsonl as `evaluate run` reads.")],
+    as_json: Json = False,
+) -> None:
+    """Measure the recall of approximate vector search with questions of your own, and search as deep as they ask."""
+    from radrag.corpora import read_questions
+    from radrag.indexes.hybrid import HybridIndex
+
+    with HybridIndex.open(index) as opened:
+        found = opened.measure([one.text for one in read_questions(questions)])
+    lines = [f"{one['rows']:12,} passages: {one['vectors'] or 'every vector is compared'}" for one in found]
+    show(found, "\n".join(lines), as_json)
 
 
 def read(sources: list[str], failures: list[FileFailure], ignored: list[Path]) -> Iterator[Document]:

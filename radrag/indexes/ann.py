@@ -97,6 +97,11 @@ class Approximate:
                 "rebuild the index"
             )
 
+    @property
+    def lists(self) -> int:
+        """How many lists there are."""
+        return int(_faiss().downcast_index(self._index.index).nlist)
+
     def candidates(
         self, query: NDArray[np.float32], count: int, nprobe: int, selector: Any = None
     ) -> NDArray[np.int64]:

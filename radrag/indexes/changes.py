@@ -7,6 +7,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from radrag.corpora import Chunking
 from radrag.indexes.database import Database, only_writer
 from radrag.indexes.merging import Merger
@@ -69,6 +71,12 @@ class Changes:
         with self._writing() as (_, merger):
             merger.compact()
             self._db.shrink()
+
+    def measure(self, queries: Sequence[str]) -> None:
+        """Measure the recall of approximate search with these queries, and choose anew how deep it goes."""
+        probes = np.asarray(self._encoder.encode(list(queries), "query"), dtype=np.float32)
+        with only_writer(self._path):
+            Merger(self._path, self._db, self._encoder.dim).measure(probes)
 
     def set(self, key: str, value: Any) -> None:
         """Keep a JSON value."""

@@ -51,8 +51,16 @@ def build_ann(
     Returns:
         JSON values: ``kind``, ``lists``, ``nprobe``, ``rescored``, ``recall@10``, ``recall@100``, ``probes``.
     """
+    train(vectors, folder, seed, progress)
+    return measure_ann(vectors, probes, folder, seed)
+
+
+def measure_ann(
+    vectors: NDArray[np.float16], probes: NDArray[np.float32], folder: Path, seed: int = 0
+) -> dict[str, Any]:
+    """Choose anew, as ``build_ann`` does and returns it, how deep to search in what it wrote."""
     rows, dim = vectors.shape
-    lists = train(vectors, folder, seed, progress)
+    lists = Approximate(folder, rows, dim).lists
     if len(probes) < _MIN_PROBES:
         rng = np.random.default_rng(seed)
         sampled = vectors[np.sort(rng.integers(0, rows, _MIN_PROBES - len(probes)))].astype(np.float32)

@@ -70,8 +70,8 @@ def find(state: State, store: Store, queries: Sequence[str], asked: Request) -> 
 
 def _ranked(state: State, store: Store, queries: Sequence[str], wanted: int, asked: Request) -> list[list[Hit]]:
     """Return the ``wanted`` best hits of each query, ties by document id and then start."""
-    masks = state.masks(asked.where, asked.include_retracted)
     try:
+        masks = state.masks(asked.where, asked.include_retracted)
         found = state.searcher.search(queries, wanted, masks, asked.mode, exact=asked.exact, settings=asked.settings)
     except (IndexError, UnicodeDecodeError) as error:
         raise IndexCorruptError(

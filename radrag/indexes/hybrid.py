@@ -42,10 +42,13 @@ class HybridIndex:
     Make one with ``create`` or ``open``; both are context managers. Ids of passages are given once and never reused.
     What a batch writes becomes visible at once or not at all, also if the process is killed. One process writes at a
     time; others, and other threads, search meanwhile, and each search sees the last whole state.
+
+    Attributes:
+        encoder: The encoder of its vectors.
     """
 
     def __init__(self, path: Path, database: Database, encoder: Encoder, reranker: Any = None) -> None:
-        self._path, self._db, self._encoder = path, database, encoder
+        self._path, self._db, self.encoder = path, database, encoder
         self._store, self._open = Store(database), True
         self._states = States(path, database, encoder)
         self._changes = Changes(path, database, encoder)
@@ -124,8 +127,9 @@ class HybridIndex:
         """Make an index of llama-index nodes, a document each; options are those of ``create``."""
         from radrag.indexes.retriever import documents_of
 
+        documents = list(documents_of(nodes))  # what cannot be a document is refused before anything is written
         index = cls.create(path, **options)
-        index.add(documents_of(nodes))
+        index.add(documents)
         return index
 
     def close(self) -> None:
@@ -146,7 +150,7 @@ class HybridIndex:
         return self._read(lambda state: len(state.searcher))
 
     def __repr__(self) -> str:
-        return f"HybridIndex({str(self._path)!r}, encoder={self._encoder.fingerprint!r})"
+        return f"HybridIndex({str(self._path)!r}, encoder={self.encoder.fingerprint!r})"
 
     def add(
         self, documents: Iterable[Document], *, skip_existing: bool = False, batch_size: int = 1024,
@@ -256,6 +260,12 @@ class HybridIndex:
         results = self._read(lambda state: find(state, self._store, batch, asked))
         return results[0] if isinstance(queries, str) else results
 
+    def measure(self, queries: Sequence[str]) -> list[dict[str, Any]]:
+        """Measure the recall of approximate search with one's own questions; search as deep as they ask from now on."""
+        self._check_open()
+        self._changes.measure(queries)
+        return list(self.manifest["segments"])
+
     def as_retriever(self, **options: Any) -> BaseRetriever:
         """Return a llama-index retriever over this index; see ``radrag.indexes.retriever.as_retriever``."""
         from radrag.indexes.retriever import as_retriever
@@ -263,12 +273,7 @@ class HybridIndex:
         return as_retriever(self, **options)
 
     def document(self, document_id: str) -> Document:
-        """Return a stored document, checked against its hash.
-
-        Raises:
-            KeyError: If there is none of that id.
-            IndexCorruptError: If it was altered on disk.
-        """
+        """Return a stored document, checked against its hash; raise ``KeyError`` if there is none of that id."""
         self._check_open()
         return self._store.document(document_id)
 
@@ -296,17 +301,12 @@ class HybridIndex:
         return self._read(lambda state: state.searcher.rarity(terms))
 
     @property
-    def encoder(self) -> Encoder:
-        """The encoder of its vectors."""
-        return self._encoder
-
-    @property
     def settings(self) -> SearchSettings:
         """How it searches unless told otherwise."""
         return SearchSettings(**self._read(lambda state: state.settings["search"]))
 
     def use(self, settings: SearchSettings) -> None:
-        """Search with other settings from now on, also after it is opened again; nothing need be built anew."""
+        """Search with other settings from now on, also after it is opened again; nothing is built anew."""
         self._check_open()
         self._changes.set("settings", {**self._db.get("settings"), "search": asdict(settings)})
 
@@ -325,9 +325,8 @@ class HybridIndex:
     def _passages(self, ids: Sequence[int]) -> list[Passage]:
         self._check_open()
         found = self._store.passages(ids)
-        for number in ids:
-            if number not in found:
-                raise KeyError(f"no passage {number} in {self._path}")
+        if missing := [number for number in ids if number not in found]:
+            raise KeyError(f"no passage {missing[0]} in {self._path}")
         return [found[number] for number in ids]
 
     def _check_open(self) -> None:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from radrag.errors import IndexCorruptError
 from radrag.indexes.database import Database
-from radrag.indexes.dense import MIN_ANN_ROWS, build_ann
+from radrag.indexes.dense import MIN_ANN_ROWS, build_ann, measure_ann
 from radrag.indexes.ledger import Ledger, SegmentEntry
 from radrag.indexes.postings_merge import merge_postings
 from radrag.indexes.probes import read_probes
@@ -102,6 +102,15 @@ class Merger:
                 with self._db.transaction():
                     self._ledger.replace([old], new, gone=None)
                     named(draft)
+
+    def measure(self, probes: NDArray[np.float32]) -> None:
+        """Measure the recall of approximate search with query vectors, and choose anew how deep it goes."""
+        for old in self._ledger.segments():
+            if old.vectors is not None:
+                folder = self._parent / old.folder
+                vectors = np.load(folder / "vectors.npy", mmap_mode="r", allow_pickle=False)
+                with self._db.transaction():
+                    self._ledger.replace([old], replace(old, vectors=measure_ann(vectors, probes, folder)), None)
 
     def sweep(self) -> None:
         """Delete folders that no state names."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -18,6 +20,9 @@ from radrag.protocols import Encoder
 
 Found = tuple[int, float, float | None, float | None]
 Masks = Sequence[NDArray[np.bool_] | None]
+
+
+_TWO_THREADS = 500_000  # passages from which a second thread gains more than it costs
 
 
 class Mode(StrEnum):
@@ -104,33 +109,32 @@ class Searcher:
         if not queries or not self._segments:
             return [[] for _ in queries]
         depth = max(chosen.depth, k) if mode is Mode.HYBRID else k
+        terms = [query_terms(query) for query in queries]
+        lexical: list[Any] = [None] * len(queries)
         dense: list[Any] = [None] * len(queries)
-        if mode is not Mode.LEXICAL:
-            dense = self._dense(queries, depth, admitted, exact)
-        return [
-            self._one(query_terms(query), k, depth, admitted, found, mode, chosen)
-            for query, found in zip(queries, dense, strict=True)
-        ]
+        with ThreadPoolExecutor(1) if mode is Mode.HYBRID and len(self) >= _TWO_THREADS else nullcontext() as other:
+            ahead = None if other is None else other.submit(self._dense, queries, depth, admitted, exact)
+            if mode is not Mode.DENSE:
+                lexical = [self._lexical.top(one, depth, admitted, self.statistics) for one in terms]
+            if mode is not Mode.LEXICAL:
+                dense = self._dense(queries, depth, admitted, exact) if ahead is None else ahead.result()
+        return [self._join(*one, k, mode, chosen) for one in zip(terms, lexical, dense, strict=True)]
 
     def rarity(self, terms: Sequence[str]) -> dict[str, float]:
         """Return each term's inverse document frequency, ``log(1 + (N - n + .5) / (n + .5))``."""
         holders = self._lexical.holders(terms, self.statistics)
         return {term: float(np.log1p((len(self) - holders[term] + 0.5) / (holders[term] + 0.5))) for term in terms}
 
-    def _one(
-        self, terms: list[str], k: int, depth: int, masks: Masks, dense: Any, mode: Mode, settings: SearchSettings
+    def _join(
+        self, terms: list[str], lexical: Any, dense: Any, k: int, mode: Mode, settings: SearchSettings
     ) -> list[Found]:
         if mode is Mode.DENSE:
-            rows, cosines, _ = dense
-            return [
-                (number, value, None, value) for number, value in zip(self._ids(rows), cosines.tolist(), strict=True)
-            ]
-        rows, scores = self._lexical.top(terms, depth, masks, self.statistics)
+            numbers, values = self._ids(dense[0]), dense[1].tolist()
+            return [(number, value, None, value) for number, value in zip(numbers, values, strict=True)]
         if mode is Mode.LEXICAL:
-            return [
-                (number, value, value, None) for number, value in zip(self._ids(rows), scores.tolist(), strict=True)
-            ]
-        return self._fuse(terms, rows, dense, k, settings)
+            numbers, values = self._ids(lexical[0]), lexical[1].tolist()
+            return [(number, value, value, None) for number, value in zip(numbers, values, strict=True)]
+        return self._fuse(terms, lexical[0], dense, k, settings)
 
     def _fuse(
         self, terms: list[str], lexical_rows: NDArray[np.int64], dense: Any, k: int, settings: SearchSettings

@@ -40,11 +40,12 @@ class State:
         self.revision, self.settings = database.get("revision"), database.get("settings")
         settings = self.settings
         self._facets = tuple(settings["facets"])
-        opened = before.segments if before else {}
-        self.segments: dict[str, Segment] = {
-            entry.folder: opened.get(entry.folder) or _read(path, entry, settings["dim"]) for entry in ledger.segments()
-        }
-        self._list = list(self.segments.values())
+        opened = before.segments if before else []
+        self.segments: list[tuple[SegmentEntry, Segment]] = [
+            next((one for one in opened if one[0] == entry), None) or (entry, _read(path, entry, settings["dim"]))
+            for entry in ledger.segments()
+        ]
+        self._list = [segment for _, segment in self.segments]
         self._live: Masks = self._without(ledger.dead(), [None] * len(self._list))
         self._shown: Masks = self._without(self._store.retracted_passages(), self._live)
         rows, terms = ledger.counted()

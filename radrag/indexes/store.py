@@ -82,7 +82,8 @@ class Store:
         first_document, next_passage = self._db.get("next ids") or (1, 1)
         touched: set[str] = set()
         for document in documents:
-            touched |= self._put_notices(f"document:{document.id}", notices_of(document))
+            if published := notices_of(document):
+                touched |= self._put_notices(f"document:{document.id}", published)
         flags = self._flags([(document.id, document.metadata) for document in documents])
         rows, passage_rows = [], []
         for number, (document, passages) in enumerate(zip(documents, cut, strict=True), start=first_document):

@@ -44,9 +44,8 @@ mean of its tokens' vectors, scaled to unit length. It needs no torch.
   and BM25 neighbours as negatives. {keep:.0%} of each vector is that before this step.
 - **Texts, if they are those of `shipping_pairs` and `shipping_texts`**: MedQuAD (Ben Abacha and Demner-Fushman, 2019;
   CC BY 4.0), questions and the first {words} words of their answers; abstracts of the Evidence Inference corpus (Lehman
-  et al., 2019; DeYoung et al., 2020) whose own licence is CC BY or CC0; PubMedQA's labelled questions outside the
-  official test split, with their abstracts (Jin et al., 2019; MIT); the protocols and digests that ship with radrag. No
-  text is stored here.
+  et al., 2019; DeYoung et al., 2020) whose own licence is CC BY or CC0; the protocols and digests that ship with
+  radrag. No text is stored here.
 - **Licence**: Apache-2.0, as the encoder it started from. The sources above ask for attribution, which this card gives.
 - **Limits**: word order and negation are not seen ("no effusion" is close to "effusion"); English; few of the texts
   concern imaging. To be combined with BM25, not used alone. For software demonstration; not for clinical use.
@@ -98,7 +97,7 @@ def tune_encoder(
         taught = teacher.encode([texts[row] for row in known], "passage")
         sizes = {**_IMITATION, "batch": min(512, len(known))}
         vectors = imitate(vectors, bags, taught, Steps(**sizes, seed=seed))  # type: ignore[arg-type]  # a mixed dict
-        imitated = f"the cosine to the vectors of {teacher.fingerprint}, on {len(known):,} texts ({_IMITATION})"
+        imitated = f"imitates the vectors of {teacher.fingerprint} on {len(known):,} short texts, {_IMITATION}"
     settings = {"epochs": epochs, "batch": batch, "lr": lr, "scale": scale, "keep": keep, "seed": seed}
     tuned = _contrasted(model, vectors, pairs, scale, Steps(epochs, batch, lr, seed))
     facts: dict[str, Any] = {

@@ -20,7 +20,7 @@ DATA = (
     "PubMedQA labelled questions outside the official test split (MIT); titles of the Evidence Inference abstracts "
     "that are CC BY or CC0, each to find its abstract; the shipped questions"
 )
-_TITLES = 500
+_TITLES = 300
 Asked = tuple[str, Callable[[Passage], bool]]
 
 

@@ -10,6 +10,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from radrag.errors import RadragError
 from radrag.indexes.embedding_cache import CachedEncoder
 from radrag.indexes.filters import Range
 from radrag.indexes.hybrid import HybridIndex
-from radrag.types import Notice
+from radrag.types import Document, Notice, Passage
 
 OUTCOMES = ("on open", "on search or read", "by verify", "harmless", "WRONG", "UNNOTICED", "CRASHED")
 _PAGE = 4096
@@ -82,7 +83,8 @@ def flip_all(folder: Path, per_file: int, seed: int = 0, only: Sequence[str] | N
     """Flip bits of every file of ``folder / "index"``, one at a time, in a copy."""
     outcomes = []
     with small_ann():
-        truth = _in_fork(lambda: _observe(folder / "index", None))
+        shutil.copytree(folder / "index", folder / "untouched")  # whoever closes an index last empties its log
+        truth = _in_fork(lambda: _observe(folder / "untouched", None))
         if isinstance(truth, str):
             raise SystemExit(f"the index cannot be read before anything was flipped: {truth}")
         shutil.rmtree(folder / "live", ignore_errors=True)
@@ -182,8 +184,7 @@ def _observe(folder: Path, stage: list[str] | None) -> dict[str, Any]:
         documents = []
         for document in index.documents():
             documents.append(document.id)
-            number, variant = int(document.id.removeprefix("PMID:")), document.metadata["pmid_version"] - 1
-            if document != make_document(number, variant):
+            if document != _document(int(document.id.removeprefix("PMID:"))):
                 _wrong(f"{document.id} is not what was added", stage)
         cached = None
         if (folder / "embeddings.sqlite").is_file():
@@ -215,10 +216,9 @@ def _check_hits(hits: Sequence[Any], options: dict[str, Any], stage: list[str] |
     for hit in hits:
         passage = hit.passage
         number = int(passage.document_id.removeprefix("PMID:"))
-        document = make_document(number, 1 if number == 20 else 0)
+        document = _document(number)
         flags = ("retracted",) if number in _RETRACTED else ("corrected",) if number == 6 else ()
-        parts = [replace(one, id=passage.id, flags=flags) for one in CHUNKING.passages(document)]
-        if passage not in parts:
+        if replace(passage, id=-1, flags=()) not in _parts(document.id) or passage.flags != flags:
             _wrong(f"passage {passage} is not one of {document.id}", stage)
         if number in _RETRACTED and not options["include_retracted"]:
             _wrong(f"{document.id} is retracted and was found", stage)
@@ -226,6 +226,16 @@ def _check_hits(hits: Sequence[Any], options: dict[str, Any], stage: list[str] |
     if leaked and stage is not None:
         stage.append("leaked")
     return leaked
+
+
+@cache
+def _document(number: int) -> Document:
+    return make_document(number, 1 if number == 20 else 0)
+
+
+@cache
+def _parts(name: str) -> list[Passage]:
+    return list(CHUNKING.passages(_document(int(name.removeprefix("PMID:")))))
 
 
 def _admitted(metadata: Any, where: Any) -> bool:

@@ -36,17 +36,19 @@ FATAL = ("WRONG", "UNNOTICED", "CRASHED")
 def main() -> None:
     """Kill, flip, print the tables; exit with an error if anything was lost, doubled or wrong."""
     parser = arguments(__doc__ or "")
-    parser.add_argument("--kills", type=int, default=200, help="processes to kill (20 with --quick)")
-    parser.add_argument("--flips", type=int, default=40, help="bits to flip in each file (2 with --quick)")
+    parser.add_argument("--kills", type=int, default=200, help="processes to kill (20 with --quick), 0 for none")
+    parser.add_argument("--flips", type=int, default=40, help="bits to flip in each file (2 with --quick), 0 for none")
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
-    problems = _kills(args, 20 if args.quick else args.kills)
-    problems += _flips(args, 2 if args.quick else args.flips)
+    problems = _kills(args, min(args.kills, 20) if args.quick else args.kills)
+    problems += _flips(args, min(args.flips, 2) if args.quick else args.flips)
     if problems:
         raise SystemExit("\n".join(problems))
 
 
 def _kills(args: Namespace, wanted: int) -> list[str]:
+    if wanted < 1:
+        return []
     start = time.perf_counter()
     with tempfile.TemporaryDirectory(prefix="radrag-faults-") as folder:
         found = faults_kills.run(Path(folder), wanted, args.seed)
@@ -59,6 +61,8 @@ def _kills(args: Namespace, wanted: int) -> list[str]:
 
 
 def _flips(args: Namespace, per_file: int) -> list[str]:
+    if per_file < 1:
+        return []
     outcomes = []
     start = time.perf_counter()
     for log in (False, True):

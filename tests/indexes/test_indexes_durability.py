@@ -386,3 +386,61 @@ def test_not_a_store(tmp_path: Path) -> None:
     (tmp_path / "store.sqlite").write_bytes(b"not a database at all" * 300)
     with pytest.raises(IndexCorruptError, match="not a r"):
         HybridIndex.open(tmp_path)
+
+
+def observed(folder: Path, toy: Any) -> tuple[list[Any], list[Document], list[str]]:
+    """What an index answers, reads back and finds wrong with itself."""
+    with HybridIndex.open(folder, encoder=toy()) as index:
+        found = [
+            (hit.passage, hit.score)
+            for mode in ("hybrid", "lexical")
+            for where in (None, {"mesh": "chest"})
+            for retracted in (False, True)
+            for hit in index.search("chest stone", k=50, mode=mode, where=where, include_retracted=retracted)
+        ]
+        return found, list(index.documents()), index.verify()
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_a_flipped_bit_never_gives_a_wrong_answer(tmp_path: Path, toy: Any, reports: list[Document], seed: int) -> None:
+    folder = tmp_path / "i"
+    with HybridIndex.create(folder, encoder=toy(), cache_embeddings=False) as index:
+        index.add(reports[:14])
+        index.set_notices("watch", [Notice("r01", "retracted"), Notice("r02", "corrected")])
+        index.delete(["r03"])
+    truth, documents, clean = observed(folder, toy)
+    assert clean == []
+    passages = {repr(passage) for passage, _ in truth}
+    hidden = {passage.document_id for passage, _ in truth if "retracted" in passage.flags}
+    assert hidden == {"r00", "r01", "r05", "r10"}
+    rng = np.random.default_rng(seed)
+    files = sorted(path for path in folder.rglob("*") if path.is_file() and path.stat().st_size)
+    path = folder / "store.sqlite" if seed % 2 else files[int(rng.integers(len(files)))]
+    content = bytearray(path.read_bytes())
+    used = [place for place, byte in enumerate(content) if byte]
+    content[used[int(rng.integers(len(used)))]] ^= 1 << int(rng.integers(8))
+    path.write_bytes(content)
+    try:
+        found, read, problems = observed(folder, toy)
+    except IndexStateError:
+        return
+    assert {repr(passage) for passage, _ in found} <= passages
+    assert problems or (found, read) == (truth, documents)
+    with HybridIndex.open(folder, encoder=toy()) as index:
+        assert not hidden & {hit.passage.document_id for hit in index.search("chest", k=50)}
+
+
+@pytest.mark.slow
+def test_kills_and_flips_of_the_benchmark(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(Path(__file__).parents[1] / "benchmarks")
+    import faults_flips
+    import faults_kills
+
+    (tmp_path / "kills").mkdir()
+    found = faults_kills.run(tmp_path / "kills", 8)
+    assert found.problems == []
+    assert "NEITHER" not in found.outcomes
+    faults_flips.build(tmp_path, log=True)
+    outcomes = faults_flips.flip_all(tmp_path, 12, only=("store.sqlite-wal", "ann.faiss", "embeddings.sqlite"))
+    assert {outcome.kind for outcome in outcomes} <= {"on open", "on search or read", "by verify", "harmless"}
+    assert any("was committed" in outcome.detail for outcome in outcomes)

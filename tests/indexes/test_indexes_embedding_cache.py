@@ -33,7 +33,9 @@ def test_no_text_is_encoded_twice(toy: Any, tmp_path: Path) -> None:
     texts = ["chest", "liver", "chest", "", "chest mass"]
     np.testing.assert_array_equal(cached.encode(texts, "passage"), toy().encode(texts, "passage"))
     assert counted.asked == [("passage", text) for text in ("chest", "liver", "", "chest mass")]
-    np.testing.assert_array_equal(cached.encode(["mass", "liver"], "passage"), toy().encode(["mass", "liver"], "passage"))
+    np.testing.assert_array_equal(
+        cached.encode(["mass", "liver"], "passage"), toy().encode(["mass", "liver"], "passage")
+    )
     assert counted.asked[4:] == [("passage", "mass")]
     cached.encode(["liver"], "query")
     assert counted.asked[5:] == [("query", "liver")]

@@ -118,6 +118,16 @@ def test_ids_are_never_reused(tmp_path: Path, toy: Any, reports: list[Document])
             index.passage(6)
         with pytest.raises(KeyError, match="no document 'r39'"):
             index.document("r39")
+        index.delete(["r04", "r03"])
+        index.compact()  # nothing in the index remembers 4 and 5 but what counts them
+    with HybridIndex.open(tmp_path / "i", encoder=toy()) as index:
+        index.add(reports[5:6])
+        assert index.passage(6).document_id == "r05"
+        index.delete(["r00", "r01", "r02", "r05"])
+        index.compact()
+        assert index.verify() == []
+        index.add(reports[6:7])
+        assert index.passage(7).document_id == "r06"
 
 
 def test_duplicates(tmp_path: Path, toy: Any, reports: list[Document]) -> None:

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from radrag.indexes import merging
+from radrag.indexes import merging, searcher
 from radrag.indexes.hybrid import HybridIndex
 from radrag.types import Document
 
@@ -145,3 +145,34 @@ def test_segments_stay_few(tmp_path: Path, toy: Any, reports: list[Document], mo
         index.delete([one.id for one in reports[:20]])
         assert index.manifest["dead"] == 0  # much had died, so it was rewritten
         assert index.verify() == []
+
+
+def test_recall_is_measured_with_own_questions(tmp_path: Path, toy: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(merging, "MIN_ANN_ROWS", 30)
+    rng = np.random.default_rng(3)
+    texts = [" ".join(rng.choice(WORDS, size=12)) for _ in range(300)]
+    with HybridIndex.create(tmp_path / "i", encoder=toy()) as index:
+        index.add(Document(f"d{number}", text) for number, text in enumerate(texts))
+        index.delete(["d3", "d4"])
+        other = HybridIndex.open(tmp_path / "i", encoder=toy())
+        before = other.search("chest nodule", mode="dense")
+        (segment,) = index.measure([f"{one} {two}" for one in WORDS[:6] for two in WORDS[:6]])
+        assert segment["vectors"]["probes"] == 36
+        assert segment["vectors"]["recall@10"] >= 0.9
+        assert index.manifest["dead"] == 2  # nothing was rewritten
+        assert other.manifest["segments"] == [segment]
+        exact = other.search("chest nodule", mode="dense", exact=True)
+        found = {hit.passage.id for hit in other.search("chest nodule", mode="dense")}
+        assert len(found & {hit.passage.id for hit in exact}) >= 8
+        assert len(before) == 10
+        assert index.verify() == []
+
+
+def test_two_threads_find_what_one_finds(
+    tmp_path: Path, toy: Any, reports: list[Document], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with HybridIndex.create(tmp_path / "i", encoder=toy()) as index:
+        index.add(reports)
+        alone = found(index)
+        monkeypatch.setattr(searcher, "_TWO_THREADS", 1)
+        assert found(index) == alone

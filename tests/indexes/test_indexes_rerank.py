@@ -17,7 +17,9 @@ from radrag.indexes.rerank_features import FEATURES, feature_table
 from radrag.types import Hit, Passage
 
 
-def hit(name: str, text: str, score: float, lexical: float | None = None, dense: float | None = None, **meta: Any) -> Hit:
+def hit(
+    name: str, text: str, score: float, lexical: float | None = None, dense: float | None = None, **meta: Any
+) -> Hit:
     return Hit(Passage(name, 0, len(text), text, metadata=meta), score, lexical, dense)
 
 
@@ -32,7 +34,9 @@ def write(path: Path, **weights: float) -> Path:
 
 def test_features_by_hand() -> None:
     hits = [
-        hit("a", "Renal stones need CT. Contrast is not given.", 3.0, 4.0, 0.5, year=2020, publication_types=["Review"]),
+        hit(
+            "a", "Renal stones need CT. Contrast is not given.", 3.0, 4.0, 0.5, year=2020, publication_types=["Review"]
+        ),
         hit("b", "CT. Stones of the renal pelvis are common.", 1.0, None, 0.1, year=2010),
         hit("c", "Chest radiograph.", -1.0, 2.0, None, publication_types=["Letter", "Randomized Controlled Trial"]),
     ]
@@ -118,7 +122,7 @@ def test_wrong_weights_are_refused(tmp_path: Path) -> None:
         with pytest.raises(ModelError, match="radrag train reranker"):
             LearnedReranker(path)
     path.write_text('{"weights": {"fused": 1.0, "length": 1.0}}')
-    with pytest.raises(ModelError, match="other features.*'length'"):
+    with pytest.raises(ModelError, match=r"other features.*'length'"):
         LearnedReranker(path)
     nan = json.loads(write(path).read_text())
     nan["weights"]["fused"] = float("nan")
