@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from radrag.indexes.postings import Held, Postings
+from radrag.indexes.scattered import Ahead
 
 _Impacts = tuple[NDArray[np.float32], NDArray[np.float32]]
 Mask = NDArray[np.bool_] | None
@@ -94,8 +95,7 @@ class BM25:
         for postings, offset, mask, impacts, total in searched:
             rows, scores = _Search(_lists(postings, weights, impacts), k, mask, best).run(total)
             if len(rows):
-                best_rows, best = np.concatenate([best_rows, rows + offset]), np.concatenate([best, scores])
-                best_rows, best = _best(best_rows, best, k)
+                best_rows, best = _best(np.concatenate([best_rows, rows + offset]), np.concatenate([best, scores]), k)
         return best_rows, best
 
     def at(self, terms: Sequence[str], rows: NDArray[np.int64], statistics: Statistics) -> NDArray[np.float32]:
@@ -146,10 +146,10 @@ class BM25:
 class _List:
     """A term's postings in one segment, with its weight and the most that it can add."""
 
-    __slots__ = ("_table", "_weight", "bound", "codes", "rows")
+    __slots__ = ("_ahead", "_table", "_weight", "bound", "codes", "rows")
 
-    def __init__(self, held: Held, weight: float, impacts: _Impacts) -> None:
-        self.rows, self.codes, highest = held
+    def __init__(self, held: Held, weight: float, impacts: _Impacts, ahead: Ahead) -> None:
+        (self.rows, self.codes, highest), self._ahead = held, ahead
         self._weight, (self._table, ceiling) = np.float32(weight), impacts
         self.bound = weight * float(ceiling[highest])
 
@@ -164,11 +164,13 @@ class _List:
 
     def blocks(self) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float32]]]:
         """Yield rows with what the term adds to each."""
+        self._ahead.fetch(self.rows, self.codes)
         for start in range(0, len(self.rows), _BLOCK):
             yield self.rows[start : start + _BLOCK].astype(np.int64), self.gains(self.codes[start : start + _BLOCK])
 
     def add_to(self, scores: NDArray[np.float32], rows: NDArray[np.int32]) -> None:
         """Add what the term gives to some rows, in place."""
+        self._ahead.fetch(self.rows, self.codes, finding=len(rows))
         places = self.rows.searchsorted(rows)
         np.minimum(places, len(self.rows) - 1, out=places)
         holds = (self.rows.take(places) == rows).nonzero()[0]
@@ -178,7 +180,7 @@ class _List:
 def _lists(postings: Postings, weights: Sequence[tuple[str, float]], impacts: _Impacts) -> list[_List]:
     """Return the postings of those terms that occur, in the order given."""
     found = ((postings.holders(term), weight) for term, weight in weights)
-    return [_List(held, weight, impacts) for held, weight in found if held is not None]
+    return [_List(held, weight, impacts, postings.ahead) for held, weight in found if held is not None]
 
 
 class _Search:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from radrag.errors import IndexCorruptError
 from radrag.indexes.filters import Range, Where, compile_where
 from radrag.indexes.postings import Postings
 from radrag.types import Document
@@ -44,11 +45,14 @@ def split_where(where: Where, fields: Sequence[str]) -> tuple[Where, Where]:
 def facet_mask(facets: Postings, where: Where) -> NDArray[np.bool_]:
     """Return which rows a filter admits, bool ``[rows]``: every field must match, by any of its values."""
     mask = np.ones(facets.count, dtype=np.bool_)
-    for field, wanted in where.items():
-        one = np.zeros(facets.count, dtype=np.bool_)
-        for position in _positions(facets, field, wanted):
-            one[facets.of(position)[0]] = True
-        mask &= one
+    try:
+        for field, wanted in where.items():
+            one = np.zeros(facets.count, dtype=np.bool_)
+            for position in _positions(facets, field, wanted):
+                one[facets.of(position)[0]] = True
+            mask &= one
+    except (ValueError, IndexError) as error:
+        raise IndexCorruptError(f"the metadata of a segment cannot be read ({error}); rebuild the index") from error
     return mask
 
 

@@ -68,9 +68,7 @@ class Ledger:
         row = (entry.low, entry.high, entry.folder, entry.rows, files, vectors)
         self._db.run("INSERT INTO segments VALUES (?, ?, ?, ?, ?, ?, ?)", (*row, _seal(row)))
 
-    def replace(
-        self, old: Sequence[SegmentEntry], new: SegmentEntry | None, gone: Mapping[str, int] | None
-    ) -> None:
+    def replace(self, old: Sequence[SegmentEntry], new: SegmentEntry | None, gone: Mapping[str, int] | None) -> None:
         """Put one segment, or none, in the place of neighbours.
 
         Args:

@@ -17,6 +17,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from radrag.indexes.scattered import Ahead
+
 ARRAYS = ("term_ends", "indptr", "rows", "codes", "pairs", "max_tf", "lengths")
 FILES = ("terms.bin", *(f"{name}.npy" for name in ARRAYS))
 Held = tuple[NDArray[np.int32], NDArray[np.unsignedinteger], int]
@@ -48,6 +50,7 @@ class Postings:
     max_tf: NDArray[np.int32]
     lengths: NDArray[np.int32]
     _held: dict[str, Held | None] = field(default_factory=dict, init=False, repr=False)
+    _ahead: list[Ahead] = field(default_factory=list, init=False, repr=False)
 
     def __post_init__(self) -> None:
         terms, postings = len(self.term_ends), len(self.rows)
@@ -65,6 +68,13 @@ class Postings:
     def count(self) -> int:
         """How many rows there are."""
         return len(self.lengths)
+
+    @property
+    def ahead(self) -> Ahead:
+        """What begins to read rows and codes of a term; from its first use on nothing else is read ahead."""
+        if not self._ahead:
+            self._ahead.append(Ahead(self.rows, self.codes))
+        return self._ahead[0]
 
     def find(self, term: str) -> int:
         """Return the position of a term, or -1 if no row holds it."""

@@ -7,6 +7,7 @@ from one index, encoder or corpus to another.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 from functools import lru_cache
 from itertools import pairwise
@@ -16,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from radrag.corpora import split_sentences
-from radrag.indexes.tokens import passage_terms, query_terms
+from radrag.indexes.tokens import passage_terms, query_terms, tokenize
 from radrag.protocols import Encoder
 from radrag.types import Hit, Passage
 
@@ -83,13 +84,15 @@ def _ranks(values: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _word_features(query: str, hits: Sequence[Hit]) -> NDArray[np.float64]:
-    ordered = query_terms(query)
-    asked = list(dict.fromkeys(ordered))
+    times = Counter(query_terms(query))
+    ordered = [term for term in tokenize(query) if term in times]
+    asked = list(times)
     texts = [[passage_terms(text) for text in _sentences(hit.passage)] for hit in hits]
     held = [{term for sentence in sentences for term in sentence} for sentences in texts]
     # Rare among the passages found: what tells them apart. Half of the weight is even, for lists of one or two.
     counts = np.asarray([sum(term in terms for terms in held) for term in asked])
-    weights = dict(zip(asked, 0.5 + np.log1p((len(hits) - counts + 0.5) / (counts + 0.5)), strict=True))
+    rarity = 0.5 + np.log1p((len(hits) - counts + 0.5) / (counts + 0.5))
+    weights = {term: times[term] * float(rare) for term, rare in zip(asked, rarity, strict=True)}
     pairs = list(dict.fromkeys(pairwise(ordered)))
     named = [term for term in asked if _NAMED.fullmatch(term)] or asked
     rows = []
