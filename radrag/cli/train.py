@@ -150,17 +150,19 @@ def _tune_shipped(
 def reranker(
     data: Annotated[Path, typer.Argument(help="Folder of development data.")],
     out: Out = Path("runs/reranker.json"),
-    encoders: Annotated[list[str] | None, typer.Option("--encoder", help="Encoders to search with; static if left out.")] = None,
+    encoders: Annotated[
+        list[str] | None, typer.Option("--encoder", help="Encoders to search with; static if left out.")
+    ] = None,
     cache: Annotated[Path | None, typer.Option(help="Keep vectors of encoders but static in this folder.")] = None,
     seed: Seed = 0,
     as_json: Json = False,
 ) -> None:
-    """Fit the learned re-ranker on PubMedQA, titles of open abstracts and the shipped questions."""
+    """Fit the learned re-ranker on PubMedQA and the shipped questions."""
     from radrag.training.reranker import fit_reranker
-    from radrag.training.reranker_lists import DATA, shipping_lists
+    from radrag.training.reranker_lists import DATA, WITHOUT, shipping_lists
 
     lists = shipping_lists(data, encoders or ["static"], cache)
-    _facts(fit_reranker(lists, out, data=DATA, seed=seed), out, as_json)
+    _facts(fit_reranker(lists, out, data=DATA, without=WITHOUT, seed=seed), out, as_json)
 
 
 @commands.command()

@@ -60,6 +60,7 @@ class Merger:
         listed = self._ledger.segments()
         while (start := crowded([one.rows for one in listed])) is not None:  # what was joined may crowd its neighbours
             self._join(listed[start:], _ANN_WHILE_WRITING)
+            self.sweep()  # or a long write would keep every passage as often as it was joined
             listed = self._ledger.segments()
 
     def settle(self) -> None:

@@ -5,16 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 
 from radrag.errors import ModelError, require
-from radrag.indexes.encoders import StaticEncoder
 from radrag.indexes.rerank_features import FEATURES, feature_table
-from radrag.protocols import Encoder
 from radrag.types import Hit
 
 LEARNED = Path(__file__).parent.parent / "assets" / "reranker.json"
@@ -29,30 +26,25 @@ class Reranker(Protocol):
 
 
 class LearnedReranker:
-    """A linear model over the features of ``radrag.indexes.rerank_features``: no torch, tens of milliseconds a query.
+    """A linear model over the features of ``radrag.indexes.rerank_features``: no torch, some milliseconds a query.
 
     Args:
         path: Weights, as ``radrag train reranker`` writes them; those that ship if left out.
-        encoder: Encoder of single sentences; the static one that ships if left out, as in training.
         depth: Hits that a search gives it.
 
     Raises:
         ModelError: If the file cannot be read or has other features than this version.
     """
 
-    def __init__(self, path: str | Path = LEARNED, *, encoder: Encoder | None = None, depth: int = _DEPTH) -> None:
+    def __init__(self, path: str | Path = LEARNED, *, depth: int = _DEPTH) -> None:
         if depth < 1:
             raise ValueError(f"depth must be at least 1, got {depth}")
-        self._path, self._given, self.depth = Path(path), encoder, depth
-        self._weights = _weights(self._path)
-
-    @cached_property
-    def _encoder(self) -> Encoder:
-        return self._given or StaticEncoder()
+        self.depth = depth
+        self._weights = _weights(Path(path))
 
     def rerank(self, query: str, hits: Sequence[Hit]) -> list[Hit]:
         """Return the same hits, best first; their scores are comparable within one query only."""
-        return _ordered(hits, feature_table(query, hits, self._encoder) @ self._weights)
+        return _ordered(hits, feature_table(query, hits) @ self._weights)
 
 
 class CrossEncoderReranker:

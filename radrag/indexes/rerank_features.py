@@ -18,14 +18,14 @@ from numpy.typing import NDArray
 
 from radrag.corpora import split_sentences
 from radrag.indexes.tokens import passage_terms, query_terms, tokenize
-from radrag.protocols import Encoder
 from radrag.types import Hit, Passage
 
 FEATURES = (
-    *("fused", "lexical", "dense", "fused rank", "lexical rank", "dense rank", "agreement"),
+    *("fused", "lexical", "dense", "fused rank", "lexical rank", "dense rank"),
     *("terms", "terms in a sentence", "pairs", "near pairs", "phrase", "numbers and names"),
-    *("sentence cosine", "two sentences' cosine", "passage cosine", "recency", "publication type"),
+    *("recency", "publication type"),
 )
+SEARCH_PARTS = FEATURES[1:6]
 _NEAR = 8
 _RANK_SCALE = 10.0
 _YEARS = 10.0
@@ -40,13 +40,12 @@ _LEVELS = {
 _NAMED = re.compile(r"[a-z]*\d[\w.+]*")
 
 
-def feature_table(query: str, hits: Sequence[Hit], encoder: Encoder) -> NDArray[np.float64]:
+def feature_table(query: str, hits: Sequence[Hit]) -> NDArray[np.float64]:
     """Describe each hit of a list.
 
     Args:
         query: The question.
         hits: Passages found for it, best first.
-        encoder: A fast encoder, for single sentences.
 
     Returns:
         float64 ``[len(hits), len(FEATURES)]``; what is unknown of a hit is neutral or the lowest of the list.
@@ -57,9 +56,8 @@ def feature_table(query: str, hits: Sequence[Hit], encoder: Encoder) -> NDArray[
     scores = [_standard(values) for values in (fused, lexical, dense)]
     ranks = [_ranks(values) for values in (fused, lexical, dense)]
     words = _word_features(query, hits)
-    cosines = _cosine_features(query, hits, encoder)
     known = [_recency(hits), np.asarray([_level(hit.passage.metadata.get("publication_types")) for hit in hits])]
-    columns = [*scores, *ranks, np.minimum(scores[1], scores[2]), *words.T, *cosines.T, *known]
+    columns = [*scores, *ranks, *words.T, *known]
     return np.stack(columns, axis=1)
 
 
@@ -72,7 +70,7 @@ def _filled(values: Sequence[float | None]) -> NDArray[np.float64]:
 
 def _standard(values: NDArray[np.float64]) -> NDArray[np.float64]:
     spread = float(values.std())
-    if spread <= 1e-9 * max(1.0, float(np.abs(values).max())):
+    if spread <= 1e-6 * max(1.0, float(np.abs(values).max())):  # float32 cosines of equal texts differ by 1e-8
         return np.zeros(len(values))
     return np.asarray((values - values.mean()) / spread)
 
@@ -144,17 +142,6 @@ def _longest_run(ordered: Sequence[str], sentence: Sequence[str], places: dict[s
                 length += 1
             longest = max(longest, length)
     return longest
-
-
-def _cosine_features(query: str, hits: Sequence[Hit], encoder: Encoder) -> NDArray[np.float64]:
-    parts = [_sentences(hit.passage) for hit in hits]
-    doubles = [tuple(f"{a} {b}" for a, b in pairwise(part)) or part for part in parts]
-    groups = [*parts, *doubles, *((hit.passage.search_text,) for hit in hits)]
-    asked = encoder.encode([query], "query")[0]
-    cosines = encoder.encode([text for group in groups for text in group], "passage") @ asked
-    starts = np.cumsum([0, *(len(group) for group in groups[:-1])])
-    best = np.maximum.reduceat(cosines, starts).astype(np.float64).reshape(3, len(hits))
-    return np.stack([_standard(row) for row in best], axis=1)
 
 
 def _sentences(passage: Passage) -> tuple[str, ...]:

@@ -9,18 +9,16 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from radrag.indexes.encoders import StaticEncoder
 from radrag.indexes.hybrid import HybridIndex
 from radrag.indexes.rerank_features import FEATURES, feature_table
 from radrag.metrics import reciprocal_rank
-from radrag.protocols import Encoder
 from radrag.types import Hit, Passage
 
 _FOLDS = 5
@@ -50,7 +48,6 @@ def judged_lists(
     questions: Iterable[tuple[str, Callable[[Passage], bool]]],
     source: str,
     *,
-    encoder: Encoder | None = None,
     depth: int = 50,
 ) -> list[Judged]:
     """Search questions and describe what is found.
@@ -59,29 +56,30 @@ def judged_lists(
         index: Where to search, without its re-ranker.
         questions: Texts, each with a function that says whether a passage answers it.
         source: Name of where they are from.
-        encoder: Encoder of single sentences; the shipped static one if left out, as when re-ranking.
         depth: Hits a question.
 
     Returns:
         One for each question that has both a right and a wrong hit; the others teach nothing.
     """
-    encoder = encoder or StaticEncoder()
     found = []
     for text, answers in questions:
         hits: Sequence[Hit] = index.search(text, k=depth, rerank=False)
         right = np.asarray([answers(hit.passage) for hit in hits], dtype=bool)
         if right.any() and not right.all():
-            found.append(Judged(source, feature_table(text, hits, encoder), right))
+            found.append(Judged(source, feature_table(text, hits), right))
     return found
 
 
-def fit_reranker(lists: Sequence[Judged], out: str | Path, *, data: str, seed: int = 0) -> dict[str, Any]:
+def fit_reranker(
+    lists: Sequence[Judged], out: str | Path, *, data: str, without: Sequence[str] = (), seed: int = 0
+) -> dict[str, Any]:
     """Fit the weights and write them.
 
     Args:
         lists: Judged lists, of one or several sources.
         out: File to write (JSON).
         data: What they are from, for the facts.
+        without: Features whose weights stay 0.
         seed: Seed of the folds.
 
     Returns:
@@ -90,6 +88,10 @@ def fit_reranker(lists: Sequence[Judged], out: str | Path, *, data: str, seed: i
     """
     if len(lists) < _FOLDS:
         raise ValueError(f"need at least {_FOLDS} questions with a right and a wrong hit, got {len(lists)}")
+    if unknown := set(without) - set(FEATURES):
+        raise ValueError(f"no features {sorted(unknown)}; those there are: {', '.join(FEATURES)}")
+    used = np.asarray([name not in without for name in FEATURES])
+    lists = [replace(one, table=one.table * used) for one in lists]
     folds = np.random.default_rng(seed).permutation(len(lists)) % _FOLDS
     after = np.zeros(len(lists))
     for fold in range(_FOLDS):
@@ -97,7 +99,7 @@ def fit_reranker(lists: Sequence[Judged], out: str | Path, *, data: str, seed: i
         for row in np.flatnonzero(folds == fold).tolist():
             after[row] = _first_right(lists[row], lists[row].table @ weights)
     before = np.asarray([_first_right(one, -np.arange(len(one.right), dtype=float)) for one in lists])
-    facts: dict[str, Any] = {"data": data, "seed": seed, "command": "radrag train reranker"}
+    facts: dict[str, Any] = {"data": data, "without": list(without), "seed": seed, "command": "radrag train reranker"}
     for source in dict.fromkeys(one.source for one in lists):
         rows = [row for row, one in enumerate(lists) if one.source == source]
         facts[source] = {
@@ -105,7 +107,7 @@ def fit_reranker(lists: Sequence[Judged], out: str | Path, *, data: str, seed: i
             "mrr_before": round(float(before[rows].mean()), 4),
             "mrr_after": round(float(after[rows].mean()), 4),
         }
-    named = dict(zip(FEATURES, np.round(_fit(lists), 4).tolist(), strict=True))
+    named = dict(zip(FEATURES, np.round(_fit(lists) * used, 4).tolist(), strict=True))
     _write(Path(out), {"weights": named, "facts": facts})
     return facts
 

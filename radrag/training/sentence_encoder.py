@@ -80,6 +80,7 @@ def _train(model: Any, columns: dict[str, list[str]], folder: Path, settings: di
         batch_sampler=library.sentence_transformer.training_args.BatchSamplers.NO_DUPLICATES,
         save_strategy="no",
         report_to="none",
+        dataloader_pin_memory=require("torch", extra="train").cuda.is_available(),
         disable_tqdm=True,
         logging_strategy="no",
     )

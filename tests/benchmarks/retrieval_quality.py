@@ -8,6 +8,7 @@ encoders never saw them.
 
 from __future__ import annotations
 
+import atexit
 import random
 import shutil
 import tempfile
@@ -68,7 +69,7 @@ def main() -> None:
         if source.startswith("BioASQ"):
             _same_kind(first, indexes, items, kinds, args)
     _speed(args.encoders, pool, args)
-    if args.tuned:
+    if args.tuned and len(gold["BioASQ 9b"]) > 1:
         _tuned(indexes, gold, args)
     if args.sweep:
         _sweep(indexes, gold, args)
@@ -104,7 +105,7 @@ def _index(name: str, pool: list[Document], **settings: Any) -> HybridIndex:
     folder = Path(tempfile.mkdtemp(prefix="radrag-benchmark-"))
     index = HybridIndex.create(folder / "index", encoder=CachedEncoder(load_encoder(name)), **settings)
     index.add(pool, progress=True, total=len(pool))
-    shutil.rmtree(folder, ignore_errors=True)  # the files stay open until the process ends
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
     return index
 
 

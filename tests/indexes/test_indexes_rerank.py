@@ -11,7 +11,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from radrag.errors import ModelError
-from radrag.indexes.encoders import StaticEncoder
 from radrag.indexes.rerank import LEARNED, CrossEncoderReranker, LearnedReranker, load_reranker
 from radrag.indexes.rerank_features import FEATURES, feature_table
 from radrag.types import Hit, Passage
@@ -26,7 +25,7 @@ def hit(
 
 
 def columns(query: str, hits: Sequence[Hit]) -> dict[str, Any]:
-    return dict(zip(FEATURES, feature_table(query, hits, StaticEncoder()).T, strict=True))
+    return dict(zip(FEATURES, feature_table(query, hits).T, strict=True))
 
 
 def write(path: Path, **weights: float) -> Path:
@@ -56,13 +55,6 @@ def test_features_by_hand() -> None:
     np.testing.assert_allclose(found["phrase"], [2 / 3, 1 / 3, 0])
     np.testing.assert_allclose(found["recency"], [0.5, -0.5, 0])
     np.testing.assert_allclose(found["publication type"], [0.2, 0, 0.7])
-    encoder = StaticEncoder()
-    asked = encoder.encode(["renal stones CT"], "query")[0]
-    whole = encoder.encode([one.passage.search_text for one in hits], "passage") @ asked
-    np.testing.assert_allclose(found["passage cosine"], (whole - whole.mean()) / whole.std(), rtol=1e-4)
-    parts = (["Renal stones need CT.", "Contrast is not given."], ["CT.", "Stones of the renal pelvis are common."])
-    best = [(encoder.encode(part, "passage") @ asked).max() for part in (*parts, ["Chest radiograph."])]
-    np.testing.assert_allclose(found["sentence cosine"], (best - np.mean(best)) / np.std(best), rtol=1e-4)
 
 
 def test_rare_terms_of_a_list_weigh_more() -> None:
@@ -81,8 +73,8 @@ def test_unknown_metadata_is_neutral(metadata: dict[str, Any]) -> None:
 
 
 def test_one_hit_and_none() -> None:
-    assert feature_table("stone", [], StaticEncoder()).shape == (0, len(FEATURES))
-    assert np.isfinite(feature_table("?", [hit("a", "...", 1.0)], StaticEncoder())).all()
+    assert feature_table("stone", []).shape == (0, len(FEATURES))
+    assert np.isfinite(feature_table("?", [hit("a", "...", 1.0)])).all()
 
 
 def test_weights_order_the_hits(tmp_path: Path) -> None:
@@ -103,7 +95,7 @@ def test_nothing_is_lost_and_order_does_not_matter(parts: list[tuple[str, float]
     assert sorted(one.passage.document_id for one in made) == sorted(one.passage.document_id for one in hits)
     assert [one.score for one in made] == sorted((one.score for one in made), reverse=True)
     back = SHIPPED.rerank(query, hits[::-1])
-    np.testing.assert_allclose([one.score for one in back], [one.score for one in made], atol=1e-9)
+    np.testing.assert_allclose([one.score for one in back], [one.score for one in made], atol=1e-5)
 
 
 def test_the_shipped_weights_are_not_negative_and_hold_no_length() -> None:

@@ -136,7 +136,7 @@ def data(tmp_path: Path) -> Path:
         "evidence_inference_abstracts": [
             {"pmid": "1", "title": "Open title", "abstract": sentences, "licence": "cc-by"},
             {"pmid": None, "pmcid": "PMC2", "title": "Zero title", "abstract": "Zero text.", "licence": "cc0"},
-            {"pmid": "3", "title": "Closed title", "abstract": "Closed text.", "licence": "cc-by-nc"},
+            {"pmid": "3", "title": "Zyxwv title", "abstract": "Zyxwv text.", "licence": "cc-by-nc"},
         ],
     }
     for name, records in files.items():
@@ -148,7 +148,7 @@ def data(tmp_path: Path) -> Path:
 def test_shipping_pairs_are_of_open_sources_only(data: Path) -> None:
     pairs = shipping_pairs(data)
     texts = {text for pair in pairs for text in (pair.query, pair.passage)} | set(shipping_texts(data))
-    assert not any("Closed" in text for text in texts)
+    assert not any("Zyxwv" in text for text in texts)
     known = {(pair.query, pair.passage) for pair in pairs}
     assert ("Zero title", "Zero text.") in known
     assert ("What is X?", " ".join(["long"] * 200)) in known
@@ -183,12 +183,14 @@ def test_a_sentence_encoder_is_tuned(tmp_path: Path, negative: bool) -> None:
     transformers.BertTokenizer(vocab=str(tmp_path / "bert" / "vocab.txt")).save_pretrained(tmp_path / "bert")
     module = Transformer(str(tmp_path / "bert"))
     library.SentenceTransformer(modules=[module, Pooling(16)], device="cpu").save_pretrained(str(tmp_path / "start"))
-    pairs = [Pair(a, b, WORDS[0] if negative else None) for a, b in zip(WORDS, FAR, strict=True)]
+    others = FAR[1:] + FAR[:1] if negative else [None] * len(FAR)
+    pairs = [Pair(*texts) for texts in zip(WORDS, FAR, others, strict=True)]
 
     def own_less_others(folder: Path) -> float:
         encoder = load_encoder(folder)
         table = encoder.encode(list(WORDS), "query") @ encoder.encode(list(FAR), "passage").T
-        return float(2 * np.diag(table).mean() - table.mean())
+        own = np.eye(len(WORDS), dtype=bool)
+        return float(table[own].mean() - table[~own].mean())
 
     out = tune_sentence_encoder(pairs, tmp_path / "start", tmp_path / "out", epochs=60, batch=8, lr=5e-3)
     assert own_less_others(out) > own_less_others(tmp_path / "start") + 0.2

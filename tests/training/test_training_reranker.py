@@ -82,3 +82,13 @@ def test_lists_from_an_index(tmp_path: Path) -> None:
 def test_too_few_lists_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"at least 5 questions.*got 4"):
         fit_reranker(lists(4, 0, TERMS), tmp_path / "w.json", data="made")
+
+
+def test_features_left_out_keep_no_weight(tmp_path: Path) -> None:
+    facts = fit_reranker(lists(40, 0, TERMS), tmp_path / "w.json", data="made", without=["terms", "recency"])
+    weights = json.loads((tmp_path / "w.json").read_text())["weights"]
+    assert weights["terms"] == weights["recency"] == 0
+    assert facts["without"] == ["terms", "recency"]
+    assert facts["made"]["mrr_after"] < 0.6
+    with pytest.raises(ValueError, match="no features \\['length'\\]"):
+        fit_reranker(lists(40, 0, TERMS), tmp_path / "w.json", data="made", without=["length"])
