@@ -73,7 +73,7 @@ class HybridIndex:
             k1: BM25 saturation.
             b: BM25 length normalisation.
             fusion: ``"zscore"``, ``"minmax"`` or ``"rrf"``.
-            dense_weight: Weight of the vectors, 0 to 1; by default 0.4 for static encoders, 0.6 for others.
+            dense_weight: Weight of the vectors, 0 to 1; by default 0.4 for static encoders, 0.55 for others.
             facets: Metadata fields, besides ``radrag.indexes.facets.FACETS``, that filters shall find quickly.
             reranker: None, ``"learned"`` (ships), the name of a cross-encoder, or an object with ``rerank``.
             cache_embeddings: Keep every vector by the text it was made from, so that none is computed twice, also

@@ -53,7 +53,8 @@ class Pool:
 
 def load_pool(quick: bool) -> Pool:
     """Return the pool, made at the first call."""
-    folder = CACHE / ("scale-pool-quick" if quick else "scale-pool")
+    made_with = StaticEncoder().fingerprint.replace(":", "-")
+    folder = CACHE / f"scale-pool-{made_with}{'-quick' if quick else ''}"
     arrays = {name: folder / f"{name}.npy" for name in ("vectors", "tokens", "ends", "near", "titles", "words")}
     if not (folder / "sentences.json").is_file():
         folder.mkdir(parents=True, exist_ok=True)
