@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -13,10 +12,10 @@ from numpy.typing import NDArray
 
 from radrag.errors import ModelError, require
 from radrag.indexes.minilm import minilm_folder
+from radrag.indexes.vectors import folder_hash, unit_vectors
 from radrag.protocols import Encoder, Kind
 
 STATIC = Path(__file__).parent.parent / "assets" / "encoder"
-_WEIGHTS = ("*.safetensors", "*.bin", "tokenizer.json")
 
 
 class StaticEncoder:
@@ -163,24 +162,3 @@ def load_encoder(encoder: str | Path | Encoder | Any) -> Encoder:
     if (folder / "model.safetensors").is_file() and not (folder / "modules.json").is_file():
         return StaticEncoder(folder)
     return SentenceTransformerEncoder(encoder)
-
-
-def unit_vectors(vectors: Any) -> NDArray[np.float32]:
-    """Return rows scaled to unit length, float32; a row of zeros stays."""
-    array = np.asarray(vectors, dtype=np.float32)
-    if array.ndim != 2:
-        array = array.reshape(0, 0) if array.size == 0 else np.atleast_2d(array)
-    if not np.isfinite(array).all():
-        raise ModelError("the encoder returned a vector that is not finite; check its weights and its input")
-    norms = np.linalg.norm(array, axis=1, keepdims=True)
-    unit: NDArray[np.float32] = np.divide(array, norms, out=np.zeros_like(array), where=norms > 0)
-    return unit
-
-
-def folder_hash(folder: Path) -> str:
-    """Return a short hash of the weights and the tokenizer in a model's folder."""
-    digest = hashlib.sha256()
-    for file in sorted({path for pattern in _WEIGHTS for path in folder.glob(pattern)}):
-        with file.open("rb") as stream:
-            digest.update(hashlib.file_digest(stream, "sha256").digest())
-    return digest.hexdigest()[:16]

@@ -55,7 +55,8 @@ def fit_fusion(
     """
     if len(questions) < 2 * _FOLDS or not all(gold for _, gold in questions):
         raise ValueError(
-            f"need at least {2 * _FOLDS} questions, each with the ids of its documents, got {questions!r:.200}"
+            f"need at least {2 * _FOLDS} questions, each with the ids of its documents, got {len(questions)}, of which "
+            f"{sum(not gold for _, gold in questions)} without a document"
         )
     now = index.settings
     tried = [replace(now, fusion=fusion, dense_weight=weight) for fusion in Fusion for weight in weights]

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from radrag.errors import ModelError, require
-from radrag.indexes.encoders import folder_hash, unit_vectors
+from radrag.indexes.vectors import folder_hash, unit_vectors
 from radrag.protocols import Kind
 
 MEDCPT = ("ncbi/MedCPT-Query-Encoder", "ncbi/MedCPT-Article-Encoder")
