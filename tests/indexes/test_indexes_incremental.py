@@ -40,7 +40,7 @@ def document(number: int, variant: int) -> Document:
 
 def found(index: HybridIndex, **options: Any) -> list[list[tuple[Any, ...]]]:
     results = index.search(QUERIES, k=7, exact=True, **options)
-    return [[place(hit) + (hit.score, hit.lexical, hit.dense, hit.passage.flags) for hit in one] for one in results]
+    return [[(*place(hit), hit.score, hit.lexical, hit.dense, hit.passage.flags) for hit in one] for one in results]
 
 
 def place(hit: Hit) -> tuple[Any, ...]:
