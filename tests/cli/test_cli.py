@@ -78,6 +78,30 @@ def test_index_changes(index: Path, tmp_path: Path) -> None:
     assert json.loads(run("index", "info", index, "--json"))["dead"] == 0
 
 
+def test_index_tune_and_measure(tmp_path: Path) -> None:
+    organs = "liver kidney spleen pancreas lung heart brain femur uterus ovary testis thyroid".split()
+    pages = [{"id": name, "text": f"The {name} is imaged."} for name in organs]
+    asked = [
+        {"id": name, "question": f"How is the {name} imaged?", "gold": [gold(name, f"The {name} is imaged.")]}
+        for name in organs
+    ]
+    for file, rows in (("pages", pages), ("asked", asked)):
+        text = "".join(json.dumps(row) + "\n" for row in rows)
+        (tmp_path / f"{file}.jsonl").write_text(text, encoding="utf-8")
+    run("index", "build", tmp_path / "index", tmp_path / "pages.jsonl", "--json")
+    fit = json.loads(run("index", "tune", tmp_path / "index", tmp_path / "asked.jsonl", "--json"))
+    assert fit["score"]["value"] == 1.0
+    assert "Kept with the index" in run("index", "tune", tmp_path / "index", tmp_path / "asked.jsonl", "--apply")
+    search = json.loads(run("index", "info", tmp_path / "index", "--json"))["search"]
+    assert search["dense_weight"] == fit["settings"]["dense_weight"]
+    said = run("index", "measure", tmp_path / "index", tmp_path / "asked.jsonl")
+    assert "12 passages: every vector is compared" in said
+
+
+def gold(name: str, text: str) -> dict[str, object]:
+    return {"document_id": name, "start": 0, "end": len(text), "quote": text}
+
+
 def test_an_interrupted_build_goes_on(tmp_path: Path, guidelines: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from radrag.indexes.writing import Writer
 
