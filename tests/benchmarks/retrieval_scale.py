@@ -100,10 +100,8 @@ def main() -> None:
     folder = args.folder.with_name(args.folder.name + "-quick") if args.quick else args.folder
     load_pool(args.quick)
     questions = _questions()
-    found = []
-    for size in sizes:
-        found.append(_measured(folder, size, questions, args.quick))
-        _tables(found, args)
+    found = [_measured(folder, size, questions, args.quick) for size in sizes]
+    _tables(found, args)
     _fits(found, args)
     _embedding(args)
     if not args.keep:
