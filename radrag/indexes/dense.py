@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -26,6 +27,9 @@ _TARGETS = {10: 0.965, 100: 0.8}
 _SHARES = (1 / 16, 1 / 12, 1 / 8, 1 / 6, 1 / 5, 1 / 4, 0.3, 0.35, 0.4, 0.45, 1 / 2, 0.55, 0.6, 0.7, 0.8, 1)
 _DEPTHS = (200, 400, 600, 800, 1_200, 1_600, 2_400, 3_200, 6_400)
 _MIN_PROBES = 20
+# The nearest of fewer rows lie in farther lists. At 500k rows and filters that admit 8 to 50 %, scattered or clustered,
+# recall@10 was .955 to .980 with as many lists as without a filter, and .965 to .995 with this exponent.
+_WIDENING = 0.25
 _SCAN_COST = 1 / 150  # of scanning a code, where re-scoring a row costs 1
 
 
@@ -121,7 +125,8 @@ class DenseSegment:
         if self._facts is None or exact or admitted < max(MIN_ANN_ROWS, len(self) // _EXACT_SHARE):
             return self._exact(queries, depth, mask)
         facts, index = self._facts, self._approximate()
-        nprobe = min(facts["lists"], -(-facts["nprobe"] * len(self) // admitted))
+        wider = (len(self) / admitted) ** _WIDENING
+        nprobe = min(facts["lists"], math.ceil(facts["nprobe"] * wider))
         count = min(len(self), max(facts["rescored"], 4 * depth))
         selector = None if mask is None else admit(mask)
         found = []
