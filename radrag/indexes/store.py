@@ -165,7 +165,7 @@ class Store:
                     f"passage {number} in {self._db.path} was altered on disk; rebuild the index, or restore a copy"
                 )
             found[number] = Passage(
-                row.name, first, last, row.text[first:last], tuple(json.loads(path)), row.title, number, row.metadata,
+                row.name, first, last, row.text[first:last], _listed(path), row.title, number, row.metadata,
                 row.flags,
             )  # fmt: skip
         return found
@@ -240,12 +240,12 @@ class Store:
     def _checked(self, values: Sequence[Any]) -> Row:
         number, name, title, kind, text, sections, metadata, sha256, flags, seal = values
         parts = (name, title, kind, text, sections, metadata, flags)
-        whole = all(isinstance(part, str) for part in parts) and isinstance(sha256, bytes)
+        whole = set(map(type, parts)) == {str} and isinstance(sha256, bytes)
         if not whole or _digest(*parts[:-1]) != sha256 or _seal((number, flags), sha256) != seal:
             raise IndexCorruptError(
                 f"document {name!r} in {self._db.path} was altered on disk; rebuild the index, or restore a copy"
             )
-        return Row(number, name, title, kind, text, sections, json.loads(metadata), sha256, tuple(json.loads(flags)))
+        return Row(number, name, title, kind, text, sections, json.loads(metadata), sha256, _listed(flags))
 
     def _flags(self, documents: Sequence[tuple[str, Mapping[str, Any]]]) -> dict[str, tuple[str, ...]]:
         """Return what was published against each document, given by name and metadata, by its name."""
@@ -321,6 +321,11 @@ def _notice_hash(row: Sequence[Any]) -> int:
 
 def _digest(*parts: str) -> bytes:
     return hashlib.sha256("\x00".join(parts).encode("utf-8", "surrogatepass")).digest()
+
+
+def _listed(text: str) -> tuple[str, ...]:
+    """Return the JSON list as a tuple; most are empty, and reading one costs as much as hashing it."""
+    return () if text == "[]" else tuple(json.loads(text))
 
 
 def _seal(place: Sequence[Any], sha256: bytes) -> bytes:
