@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from radrag.errors import IndexCorruptError, IndexStateError
+from radrag.errors import IndexCorruptError, IndexMismatchError, IndexStateError
 
 _SCHEMA = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL, sha256 TEXT NOT NULL) WITHOUT ROWID;
@@ -70,12 +70,15 @@ class Database:
         try:
             if create:
                 self._connection.executescript(f"BEGIN; {_SCHEMA} COMMIT;")
+            columns = [row[1] for row in self._connection.execute("PRAGMA table_info(meta)")]
+            if columns == ["key", "value"]:
+                raise IndexMismatchError(f"{path} was made by an earlier version of radrag; build the index again")
             self._connection.execute("SELECT COUNT(*) FROM meta")
             self._check_revision()
         except sqlite3.DatabaseError as error:
             self.close()
             raise IndexCorruptError(f"{path} is not a radrag store ({error}); rebuild the index") from error
-        except IndexCorruptError:
+        except (IndexCorruptError, IndexMismatchError):
             self.close()
             raise
 

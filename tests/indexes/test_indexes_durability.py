@@ -444,3 +444,11 @@ def test_kills_and_flips_of_the_benchmark(tmp_path: Path, monkeypatch: pytest.Mo
     outcomes = faults_flips.flip_all(tmp_path, 12, only=("store.sqlite-wal", "ann.faiss", "embeddings.sqlite"))
     assert {outcome.kind for outcome in outcomes} <= {"on open", "on search or read", "by verify", "harmless"}
     assert any("was committed" in outcome.detail for outcome in outcomes)
+
+
+def test_an_index_of_the_first_format_is_named(tmp_path: Path) -> None:
+    database = sqlite3.connect(tmp_path / "store.sqlite")
+    database.executescript("CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL)")
+    database.close()
+    with pytest.raises(IndexMismatchError, match="earlier version of radrag; build the index again"):
+        HybridIndex.open(tmp_path)
