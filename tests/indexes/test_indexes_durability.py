@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import shutil
 import signal
 import sqlite3
@@ -430,20 +431,34 @@ def test_a_flipped_bit_never_gives_a_wrong_answer(tmp_path: Path, toy: Any, repo
         assert not hidden & {hit.passage.document_id for hit in index.search("chest", k=50)}
 
 
-@pytest.mark.slow
-def test_kills_and_flips_of_the_benchmark(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.syspath_prepend(Path(__file__).parents[1] / "benchmarks")
-    import faults_flips
-    import faults_kills
+_FAULTS = """
+import sys
+from pathlib import Path
 
-    (tmp_path / "kills").mkdir()
-    found = faults_kills.run(tmp_path / "kills", 8)
-    assert found.problems == []
-    assert "NEITHER" not in found.outcomes
-    faults_flips.build(tmp_path, log=True)
-    outcomes = faults_flips.flip_all(tmp_path, 12, only=("store.sqlite-wal", "ann.faiss", "embeddings.sqlite"))
-    assert {outcome.kind for outcome in outcomes} <= {"on open", "on search or read", "by verify", "harmless"}
-    assert any("was committed" in outcome.detail for outcome in outcomes)
+sys.path.insert(0, sys.argv[1])
+import faults_flips
+import faults_kills
+
+folder = Path(sys.argv[2])
+(folder / "kills").mkdir()
+found = faults_kills.run(folder / "kills", 8)
+assert found.problems == [], found.problems
+assert "NEITHER" not in found.outcomes, found.outcomes
+faults_flips.build(folder, log=True)
+outcomes = faults_flips.flip_all(folder, 12, only=("store.sqlite-wal", "ann.faiss", "embeddings.sqlite"))
+assert {one.kind for one in outcomes} <= {"on open", "on search or read", "by verify", "harmless"}, outcomes
+assert any("was committed" in one.detail for one in outcomes), outcomes
+"""
+
+
+@pytest.mark.slow
+def test_kills_and_flips_of_the_benchmark(tmp_path: Path) -> None:
+    """In a process of its own, with one thread: it forks, and a fork inherits no thread pool that others started."""
+    benchmarks = Path(__file__).parents[1] / "benchmarks"
+    command = [sys.executable, "-c", _FAULTS, str(benchmarks), str(tmp_path)]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=300)
+    assert done.returncode == 0, done.stderr
 
 
 def test_an_index_of_the_first_format_is_named(tmp_path: Path) -> None:
