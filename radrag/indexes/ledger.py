@@ -90,24 +90,25 @@ class Ledger:
         )
         self._db.run("DELETE FROM dead_terms WHERE passages = 0")
 
-    def bury(self, dead: Iterable[tuple[int, int, Sequence[str]]]) -> None:
+    def bury(self, dead: Iterable[tuple[int, Sequence[str]]]) -> None:
         """Note passages that no longer exist.
 
         Args:
-            dead: Passage id, document number and terms of each.
+            dead: Id and terms of each.
         """
         held: Counter[str] = Counter()
-        rows = []
-        for passage, document, terms in dead:
-            rows.append((passage, document, len(terms)))
+        passages, length = [], 0
+        for passage, terms in dead:
+            passages.append((passage,))
+            length += len(terms)
             held.update(set(terms))
-        self._db.run_many("INSERT INTO dead VALUES (?, ?, ?)", rows)
+        self._db.run_many("INSERT INTO dead VALUES (?)", passages)
         self._db.run_many(
             "INSERT INTO dead_terms VALUES (?, ?)"
             " ON CONFLICT (term) DO UPDATE SET passages = passages + excluded.passages",
             held.items(),
         )
-        self.count(-len(rows), -sum(row[2] for row in rows))
+        self.count(-len(passages), -length)
 
     def dead(self) -> NDArray[np.int64]:
         """Return the ids of dead passages that segments still hold, int64 ``[n]`` ascending."""

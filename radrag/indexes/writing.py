@@ -123,7 +123,7 @@ class Writer:
         gone, dead = [], []
         for row, passages in self._store.remove(removed):
             gone.append(row.sha256)
-            dead += [(passage.id, row.number, passage_terms(passage.search_text)) for passage in passages]
+            dead += [(passage.id, passage_terms(passage.search_text)) for passage in passages]
         if dead:
             self._ledger.bury(dead)
         made = self._store.insert(documents, cut)
