@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from radrag.errors import IndexCorruptError
+from radrag.indexes.arrays import open_array
 from radrag.indexes.database import Database
 from radrag.indexes.dense import MIN_ANN_ROWS, build_ann, measure_ann
 from radrag.indexes.ledger import Ledger, SegmentEntry
@@ -96,7 +97,7 @@ class Merger:
                 (draft / "facets").mkdir()
                 for file in old.files:
                     _link(source / file, draft / file)
-                vectors = np.load(draft / "vectors.npy", mmap_mode="r", allow_pickle=False)
+                vectors = open_array(draft / "vectors.npy")
                 facts = build_ann(vectors, read_probes(self._db, self._dim), draft)
                 files = {**old.files, **file_hashes(draft, known=old.files)}
                 new = replace(old, folder=final_name(draft), files=files, vectors=facts)
@@ -109,7 +110,7 @@ class Merger:
         for old in self._ledger.segments():
             if old.vectors is not None:
                 folder = self._parent / old.folder
-                vectors = np.load(folder / "vectors.npy", mmap_mode="r", allow_pickle=False)
+                vectors = open_array(folder / "vectors.npy")
                 with self._db.transaction():
                     self._ledger.replace([old], replace(old, vectors=measure_ann(vectors, probes, folder)), None)
 

@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from radrag.indexes.arrays import open_array
 from radrag.indexes.scattered import Ahead
 
 ARRAYS = ("term_ends", "indptr", "rows", "codes", "pairs", "max_tf", "lengths")
@@ -208,7 +209,7 @@ def read_postings(folder: Path) -> Postings:
     with (folder / "terms.bin").open("rb") as stream:
         size = stream.seek(0, 2)  # an empty file cannot be mapped
         text = memoryview(mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) if size else b"")
-    arrays = (np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False) for name in ARRAYS)
+    arrays = (open_array(folder / f"{name}.npy") for name in ARRAYS)
     return Postings(text, *map(np.asarray, arrays))  # slicing a plain view is several times faster than a memmap
 
 

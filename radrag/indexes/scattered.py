@@ -14,6 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from radrag.indexes.arrays import open_array
+
 LARGE = 1 << 28  # below, a file is soon in memory as a whole, which is quicker
 _FEW = 8
 _WORTH = 1 << 15  # bytes that are read as fast as one item is found by itself
@@ -69,7 +71,7 @@ class ScatteredRows:
     """
 
     def __init__(self, path: Path) -> None:
-        shaped = np.load(path, mmap_mode="r", allow_pickle=False)
+        shaped = open_array(path)
         with path.open("rb") as stream:
             self._map = mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)
         if _ADVISED:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-import tokenize
 import uuid
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
@@ -17,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from radrag.errors import IndexCorruptError
+from radrag.indexes.arrays import open_array
 from radrag.indexes.dense import DenseSegment
 from radrag.indexes.ledger import SegmentEntry
 from radrag.indexes.postings import ARRAYS, Postings, build_postings, read_postings, write_postings
@@ -121,10 +121,10 @@ def read_segment(folder: Path, listed: SegmentEntry, dim: int) -> Segment:
         IndexCorruptError: If it cannot be read or is not what was recorded.
     """
     try:
-        loaded = (np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False) for name in _ARRAYS)
+        loaded = (open_array(folder / f"{name}.npy") for name in _ARRAYS)
         vectors, ids, owners = (np.asarray(array) for array in loaded)
         postings, facets = read_postings(folder), read_postings(folder / "facets")
-    except (ValueError, EOFError, SyntaxError, tokenize.TokenError) as error:  # NumPy parses headers as Python
+    except (ValueError, EOFError) as error:
         raise IndexCorruptError(f"segment {folder} cannot be read ({error}); rebuild the index") from error
     shapes = (vectors.shape, ids.shape, owners.shape, postings.count, facets.count)
     if shapes != ((listed.rows, dim), (listed.rows,), (listed.rows,), listed.rows, listed.rows):
