@@ -8,6 +8,7 @@ The tree::
     │   ├── IndexMismatchError   it was made with another encoder, format or version
     │   └── IndexCorruptError    what is on disk is not what was written
     ├── ModelError           a model, adapter or tokenizer cannot be loaded or run
+    │   └── TrainingError        a training run cannot start or go on
     ├── PromptError          a prompt does not fit or lacks a variable (ValueError)
     └── MissingExtraError    an optional dependency is not installed (ImportError)
 """
@@ -55,6 +56,10 @@ class IndexCorruptError(IndexStateError):
 
 class ModelError(RadragError):
     """A model, adapter or tokenizer cannot be loaded or run."""
+
+
+class TrainingError(ModelError):
+    """A training run cannot start or go on; what was saved last is kept."""
 
 
 class PromptError(RadragError, ValueError):

@@ -35,7 +35,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "grounding": {"corpora", "indexes", "calibration"},
     "labelling": {"corpora", "indexes", "generation", "calibration", "metrics"},
     "pipelines": BELOW_PIPELINES,
-    "training": {"corpora", "indexes", "generation", "metrics", "reading", "grounding"},
+    "training": {"corpora", "indexes", "generation", "metrics", "reading", "grounding", "labelling"},
     "evaluation": {"pipelines", *BELOW_PIPELINES},
 }
 EVERYTHING = {"cli", "__init__"}

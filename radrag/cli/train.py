@@ -1,4 +1,4 @@
-"""``radrag train TASK``: every shipped model is made by one of these."""
+"""``radrag train``: presets, and the verbs that make the other shipped models."""
 
 from __future__ import annotations
 
@@ -7,12 +7,18 @@ from typing import Annotated, Any
 
 import typer
 
+from radrag.cli import tune
 from radrag.cli.app import show
 from radrag.cli.index import Json
+from radrag.cli.presets import Presets
 
-commands = typer.Typer(no_args_is_help=True, help="Make models. The defaults make the ones that ship.")
+commands = typer.Typer(
+    cls=Presets,
+    no_args_is_help=True,
+    help="Make models. A preset, also one in a .toml file of yours, is a verb: radrag train PRESET --plan shows what "
+    "it would do and take. On several GPUs: accelerate launch -m radrag.cli train PRESET ...",
+)
 Out = Annotated[Path, typer.Option(help="Folder or file to write.")]
-Notes = Annotated[str, typer.Option(help="Labelled notes, .csv or .jsonl; or 'shipped'.")]
 Seed = Annotated[int, typer.Option(help="Seed of everything that is drawn.")]
 PubMedQA = Annotated[Path, typer.Argument(help="PubMedQA development questions, .jsonl or .jsonl.gz.")]
 
@@ -20,66 +26,7 @@ PubMedQA = Annotated[Path, typer.Argument(help="PubMedQA development questions, 
 def register(app: typer.Typer) -> None:
     """Hang the verbs under ``radrag``."""
     app.add_typer(commands, name="train")
-
-
-@commands.command()
-def base(
-    out: Out = Path("runs/small-llama"),
-    minutes: Annotated[float, typer.Option(help="Time for pretraining, on one thread.")] = 12,
-    seed: Seed = 0,
-) -> None:
-    """Train the tokenizer and the small Llama from scratch, on the shipped corpora.
-
-    Left out are the notes that `protocol-labels` holds out, and all hand-written ones.
-    """
-    import tempfile
-
-    from radrag.corpora import load_evidence, load_notes, load_protocols
-    from radrag.training.data import grouped_split
-    from radrag.training.presets import PRESETS
-    from radrag.training.pretraining import pretrain
-    from radrag.training.tokenizer import train_tokenizer
-
-    documents = [*load_protocols(), *load_evidence()]
-    qlora = PRESETS["small-llama"].qlora
-    notes, _ = grouped_split(load_notes("train"), qlora.valid_share, seed)
-    texts = [note.text for note in notes] + [f"{one.title}\n{one.text}" for one in documents]
-    with tempfile.TemporaryDirectory() as folder:
-        tokenizer = train_tokenizer(texts, Path(folder) / "tokenizer")
-        made = pretrain(
-            texts,
-            tokenizer,
-            out,
-            minutes=minutes,
-            seed=seed,
-            data_note="shipped notes, protocols and digests, without held-out and hand-written notes",
-        )
-    typer.echo(f"{made}\nwritten to {out}")
-
-
-@commands.command("protocol-labels")
-def protocol_labels(
-    model: Annotated[
-        str, typer.Option("--base", help="Base model: a shipped name, a hub name or a folder.")
-    ] = "small-llama",
-    notes: Notes = "shipped",
-    out: Out = Path("runs/protocol-labels"),
-    epochs: Annotated[float | None, typer.Option(help="Passes over the notes; the preset's if left out.")] = None,
-    seed: Seed = 0,
-) -> None:
-    """Tune a QLoRA adapter (NF4 base, LoRA on all linear layers) that labels order notes."""
-    from dataclasses import replace
-
-    from radrag.corpora import load_notes, read_labelled_notes
-    from radrag.training.presets import PRESETS
-    from radrag.training.qlora import train_qlora
-
-    config = replace(PRESETS["small-llama"].qlora, seed=seed)
-    if epochs is not None:
-        config = replace(config, epochs=epochs)
-    examples = load_notes("train") if notes == "shipped" else list(read_labelled_notes(notes))
-    made = train_qlora(model, examples, out, config, data_note=f"{len(examples)} notes ({Path(notes).name})")
-    typer.echo(f"{made}\nwritten to {out}")
+    tune.register(commands)
 
 
 @commands.command()

@@ -7,7 +7,7 @@ import json
 import logging
 import re
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from radrag.errors import ModelError, require
+from radrag.generation._digests import snapshot_revision as snapshot_revision
+from radrag.generation._digests import weights_digest as weights_digest
 
 if TYPE_CHECKING:
     import torch
@@ -22,7 +24,6 @@ if TYPE_CHECKING:
 
 ASSETS = Path(__file__).resolve().parent.parent / "assets"
 _HUB_NAME = re.compile(r"[\w.-]+(/[\w.-]+)?")
-_SMALL = 100_000_000
 
 
 @dataclass(frozen=True)
@@ -83,18 +84,38 @@ def load_tokenizer(source: Source) -> PreTrainedTokenizerBase:
     return tokenizer
 
 
-def load_model(source: Source, quantize: str | None, device: str | None, dtype: str | None) -> PreTrainedModel:
-    """Load a causal language model for inference or for training an adapter."""
+def load_model(
+    source: Source,
+    quantize: str | None,
+    device: str | None,
+    dtype: str | None,
+    *,
+    attention: str | None = None,
+    head: Mapping[str, Any] | None = None,
+) -> PreTrainedModel:
+    """Load a model for inference or for training an adapter.
+
+    Args:
+        source: The base model.
+        quantize: ``"nf4"`` or None.
+        device: Device or ``"auto"``; None takes cuda if there is one.
+        dtype: Name of the dtype; None is float32 on a CPU and bfloat16 elsewhere.
+        attention: Implementation of attention; None leaves the choice to transformers.
+        head: Settings of a classification head, such as ``num_labels``, instead of the language model's own.
+    """
     torch_, transformers = require("torch", extra="llama"), require("transformers", extra="llama")
     where = device or ("cuda" if torch_.cuda.is_available() else "cpu")
     kind = getattr(torch_, dtype or ("float32" if where == "cpu" else "bfloat16"), None)
     if not isinstance(kind, torch_.dtype):
         raise ValueError(f"dtype must be the name of a torch dtype, such as 'float32' or 'bfloat16', got {dtype!r}")
     placed = "auto" if where == "auto" else {"": where}
-    extra = {} if quantize is None else {"quantization_config": nf4_config(kind)}
+    extra: dict[str, Any] = {} if quantize is None else {"quantization_config": nf4_config(kind)}
+    if attention is not None:
+        extra["attn_implementation"] = attention
+    kinds = transformers.AutoModelForCausalLM if head is None else transformers.AutoModelForSequenceClassification
     with _load_errors("model", source):
-        model = transformers.AutoModelForCausalLM.from_pretrained(
-            source.path, dtype=kind, device_map=placed, use_safetensors=True, **source.options, **extra
+        model = kinds.from_pretrained(
+            source.path, dtype=kind, device_map=placed, use_safetensors=True, **source.options, **extra, **(head or {})
         )
     if quantize and kind == torch_.float32:
         # On CPUs with AVX512-BF16 bitsandbytes would repack the weights at the first forward and compute in bfloat16,
@@ -144,28 +165,6 @@ def quiet_renames() -> Iterator[None]:
         yield
 
 
-def weights_digest(folder: Path) -> str:
-    """Return a digest of a model's or adapter's weights that survives copying.
-
-    Up to 100 MB every byte counts; beyond that each file's name, size and 32 evenly spaced stretches of 64 KiB.
-    """
-    files = sorted(folder.glob("*.safetensors"))
-    if not files:
-        raise ModelError(f"{folder} holds no .safetensors file, so its weights cannot be identified.")
-    whole = sum(file.stat().st_size for file in files) <= _SMALL
-    digest = hashlib.sha256()
-    for file in files:
-        digest.update(f"{file.name}\0{file.stat().st_size}\0".encode())
-        with file.open("rb") as opened:
-            if whole:
-                digest.update(hashlib.file_digest(opened, "sha256").digest())
-                continue
-            for part in range(32):
-                opened.seek(max(0, file.stat().st_size - 65536) * part // 31)
-                digest.update(opened.read(65536))
-    return ("sha256:" if whole else "sampled:") + digest.hexdigest()
-
-
 def fingerprint(
     base: Source, adapter: Source | None, tokenizer: PreTrainedTokenizerBase, numeric: Sequence[str]
 ) -> str:
@@ -178,33 +177,31 @@ def fingerprint(
     return "llama:" + hashlib.sha256("\0".join(parts).encode("utf-8")).hexdigest()[:32]
 
 
-def takes_system_role(tokenizer: PreTrainedTokenizerBase) -> bool:
-    """Return whether the chat template accepts a system message and shows it."""
-    jinja2 = require("jinja2", extra="llama")
-    turns = [{"role": "system", "content": "radrag-system"}, {"role": "user", "content": "?"}]
-    try:
-        return "radrag-system" in str(tokenizer.apply_chat_template(turns, tokenize=False))
-    except jinja2.TemplateError:
-        return False
-
-
 def _check_base(adapter: Source, base: Source, named: str) -> None:
-    """Refuse an adapter made for other weights: by recorded digest, or else by name where both are hub names."""
+    """Refuse an adapter made for other weights: by recorded commit or digest, else by name where both are hub names."""
     record = Path(adapter.path) / "radrag.json"
     if record.is_file():
         made_for = json.loads(record.read_text(encoding="utf-8")).get("base", {})
-        found = weights_digest(base.folder)
-        if made_for.get("digest") and made_for["digest"] != found:
-            raise ModelError(
-                f"The adapter {adapter.name} was made for {made_for.get('name', named)} with weights "
-                f"{made_for['digest']}, but {base.name} has {found}. Load the model it was made for."
-            )
+        _check_weights(adapter, base, made_for, str(made_for.get("name", named)))
         return
     hub_names = _is_hub_name(named) and _is_hub_name(base.path)
     if hub_names and named.lower() != base.path.lower():
         raise ModelError(
             f"The adapter {adapter.name} was made for {named}, not for {base.name}. Load the model it was made for; if "
             "the weights are the same, correct base_model_name_or_path in its adapter_config.json."
+        )
+
+
+def _check_weights(adapter: Source, base: Source, made_for: Mapping[str, Any], name: str) -> None:
+    revision = made_for.get("revision")
+    if revision and revision == snapshot_revision(base.folder):
+        return  # a commit names its files: nothing has to be read
+    found = weights_digest(base.folder)
+    if made_for.get("digest") and made_for["digest"] != found:
+        at = f" at {revision}" if revision else ""
+        raise ModelError(
+            f"The adapter {adapter.name} was made for {name}{at} with weights {made_for['digest']}, but {base.name} "
+            f"has {found}. Load the model it was made for."
         )
 
 

@@ -16,11 +16,12 @@ from numpy.typing import NDArray
 
 from radrag.errors import ModelError, PromptError, require
 from radrag.generation import _loading
-from radrag.types import Chat, Generation, GenerationParams, Message
+from radrag.generation._turns import Turns
+from radrag.types import Chat, Generation, GenerationParams
 
 if TYPE_CHECKING:
     from torch import Tensor
-    from transformers import Cache, GenerationConfig, PreTrainedModel, PreTrainedTokenizerBase
+    from transformers import Cache, GenerationConfig, PreTrainedTokenizerBase
 
 _MEMORY = re.compile(r"out of memory|not enough memory|can't allocate memory|cannot allocate memory", re.IGNORECASE)
 
@@ -72,15 +73,17 @@ class LlamaGenerator:
         self.tokenizer = _loading.load_tokenizer(self._source)
         with _memory_errors():
             self.model = _loading.load_model(self._source, quantize, device, dtype)
-            self._ends = _end_ids(self.tokenizer, self.model)
+            named = self.model.generation_config.eos_token_id
+            self._turns = Turns(
+                self.tokenizer, named if isinstance(named, list) else [named, self.tokenizer.eos_token_id]
+            )
             if self._adapter is not None:
                 self.model = _loading.load_adapter(self.model, self._adapter, self._source)
         self.model.eval()
         self.quantize, self.batch_size = quantize, batch_size
         self.context = context or int(self.model.config.max_position_embeddings)
+        self._ends = self._turns.ends
         self._pad = self._ends[0] if self.tokenizer.pad_token_id is None else int(self.tokenizer.pad_token_id)
-        self._specials = sorted((t for t in self.tokenizer.all_special_tokens if len(t) > 2), key=len, reverse=True)
-        self._system_role = _loading.takes_system_role(self.tokenizer)
         # Sampling defaults of the checkpoint would otherwise mix with the parameters of a call.
         self.model.generation_config = self._config(1)
 
@@ -92,7 +95,11 @@ class LlamaGenerator:
 
     def count(self, chat: Chat) -> int:
         """Return how many tokens the prompt of a chat takes."""
-        return len(self._encode(chat))
+        return len(self._turns.prompt(chat))
+
+    def reply_tokens(self, text: str) -> list[int]:
+        """Return the tokens of a reply, its end of turn included."""
+        return self._turns.reply(text)
 
     def fits(self, chat: Chat, max_new_tokens: int) -> bool:
         """Return whether a prompt leaves room for a reply of that many tokens."""
@@ -127,7 +134,7 @@ class LlamaGenerator:
         """
         if not options or any(not option for option in options):
             raise ValueError(f"options must be non-empty texts, got {list(options)!r}")
-        replies = [self._reply_ids(option) for option in options]
+        replies = [self._turns.reply(option) for option in options]
         prompts = [self._checked(chat, n, max(map(len, replies))) for n, chat in enumerate(chats)]
         scores = np.zeros((len(prompts), len(options)))
         for rows in _batches(prompts, self.batch_size):
@@ -135,44 +142,14 @@ class LlamaGenerator:
                 scores[rows] = self._score([prompts[row] for row in rows], replies)
         return scores
 
-    def _render(self, chat: Chat, *, reply: bool) -> str:
-        turns = list(chat)
-        if not self._system_role and turns and turns[0].role == "system":
-            head, first, *rest = turns if len(turns) > 1 else [*turns, Message("user", "")]
-            turns = [Message(first.role, f"{head.content}\n\n{first.content}".strip()), *rest]
-        messages = [{"role": turn.role, "content": self._safe(turn.content)} for turn in turns]
-        text = self.tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=reply)
-        return str(text)
-
-    def _safe(self, content: str) -> str:
-        for token in self._specials:
-            content = content.replace(token, f"{token[0]} {token[1:]}")
-        return content
-
-    def _ids(self, text: str) -> list[int]:
-        return list(self.tokenizer(text, add_special_tokens=False)["input_ids"])
-
-    def _encode(self, chat: Chat) -> list[int]:
-        return self._ids(self._render(chat, reply=True))
-
     def _checked(self, chat: Chat, position: int, room: int) -> list[int]:
-        ids = self._encode(chat)
+        ids = self._turns.prompt(chat)
         if len(ids) + room > self.context:
             raise PromptError(
                 f"chat {position}: the prompt takes {len(ids)} tokens and the reply at least {room}, but the context "
                 f"holds {self.context}. Drop passages (see fits and count) or load a model with a longer context."
             )
         return ids
-
-    def _reply_ids(self, option: str) -> list[int]:
-        """Tokens of an option as the template writes it, up to and including the end of turn."""
-        turn = (Message("user", "?"),)
-        prompt = self._encode(turn)
-        whole = self._ids(self._render((*turn, Message("assistant", option)), reply=False))
-        ids = whole[len(prompt) :]
-        if whole[: len(prompt)] != prompt or not any(token in self._ends for token in ids):
-            return [*self._ids(self._safe(option)), self._ends[0]]
-        return ids[: next(n for n, token in enumerate(ids) if token in self._ends) + 1]
 
     def _padded(self, rows: Sequence[Sequence[int]], *, left: bool) -> tuple[Tensor, Tensor]:
         width = max(map(len, rows))
@@ -293,21 +270,6 @@ def _repeated(cache: Cache, times: int) -> Cache:
     if times > 1:
         copy.batch_repeat_interleave(times)
     return copy
-
-
-def _end_ids(tokenizer: PreTrainedTokenizerBase, model: PreTrainedModel) -> tuple[int, ...]:
-    """Tokens that end a turn: what the template writes after a reply, and what the checkpoint names."""
-    marker = "radrag"
-    turns = [{"role": "user", "content": "?"}, {"role": "assistant", "content": marker}]
-    tail = tokenizer.apply_chat_template(turns, tokenize=False).rpartition(marker)[2]
-    after = tokenizer(tail, add_special_tokens=False)["input_ids"] if tail else []
-    named = model.generation_config.eos_token_id
-    listed = named if isinstance(named, list) else [named, tokenizer.eos_token_id]
-    specials = set(tokenizer.all_special_ids)
-    ends = [token for token in after[:1] if token in specials] + [int(token) for token in listed if token is not None]
-    if not ends:
-        raise ModelError("The tokenizer names no end-of-turn token: set eos_token in tokenizer_config.json.")
-    return tuple(dict.fromkeys(ends))
 
 
 @contextmanager

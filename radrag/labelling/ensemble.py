@@ -189,7 +189,7 @@ class Ensemble:
         }
         found: Scores = {}
         for name in names:
-            same = name == "generator alone" and self._sources.writer is not None and self._sources.writer.tuned
+            same = name == "generator alone" and self._sources.writer is not None and self._sources.writer.tuned is True
             found[name] = found["generator"] if same and "generator" in found else makers[name](notes)
         return found
 

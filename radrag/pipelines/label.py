@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterable, Iterator, Sequence
+from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +16,7 @@ from radrag.calibration import conformal_set
 from radrag.indexes.encoders import load_encoder
 from radrag.indexes.hybrid import HybridIndex
 from radrag.labelling.cite import cite
+from radrag.labelling.default import default_generator
 from radrag.labelling.ensemble import Ensemble, Sources
 from radrag.labelling.label_set import LabelSet
 from radrag.labelling.manifest import (
@@ -29,7 +31,7 @@ from radrag.labelling.manifest import (
 from radrag.labelling.memory import LastBatch
 from radrag.labelling.notes import checked_notes
 from radrag.labelling.stored import read_json, write_folder, write_json
-from radrag.labelling.writer import Writer
+from radrag.labelling.writer import Tuned, Writer
 from radrag.labelling.zero_shot import ZeroShot, guidelines_of
 from radrag.protocols import Encoder, Generator, Scorer
 from radrag.types import Citation, LabelledNote, LabelResult, Span
@@ -39,40 +41,46 @@ class LabelPipeline:
     """Labels notes, says how sure it is, and cites note and guideline.
 
     Without ``fit`` it goes by what the generator or the guidelines say, and its scores are not calibrated. ``fit`` adds
-    a text model and a search over the labelled notes, and pools them with the guidelines and the generator.
+    a text model and a search over the labelled notes, and pools them with the guidelines and the generator. Without
+    ``fit`` and with ``generator`` left out, the small Llama that ships labels with shipped protocols, if the ``llama``
+    extra is installed; the manifest names it.
 
     Args:
         index: Guidelines, each a document whose id is a label's; labels without one are labelled but not cited.
-        generator: Takes part if it has ``score``. One tuned on the notes that ``fit`` gets is trusted too much: it has
-            seen them, so its scores on them are better than on others. Fit on notes that it was not tuned on.
+        generator: Takes part if it has ``score``; None for none. One tuned on the notes that ``fit`` gets is trusted
+            too much: it has seen them, so its scores on them are better than on others. Fit on notes that it was not
+            tuned on.
         labels: The labels to choose from.
         encoder: Encoder of notes, as for ``HybridIndex``; the index's own if left out.
         coverage: Share of notes whose ``set`` holds the right label, after ``fit``.
         seed: Seed of folds, samples and solver.
-        tuned: The generator was tuned on these labels: it is shown the note alone.
+        tuned: The generator was tuned on these labels: it is shown the note alone; or, if ``"examples"``, it was tuned
+            with similar notes and the names of fitting guidelines, and is shown them too.
     """
 
     def __init__(
         self,
         index: HybridIndex,
-        generator: Generator | Scorer | None = None,
+        generator: Generator | Scorer | Literal["default"] | None = "default",
         *,
         labels: LabelSet,
         encoder: str | Path | Encoder | None = None,
         coverage: float = 0.9,
         seed: int = 0,
-        tuned: bool = False,
+        tuned: Tuned = False,
     ) -> None:
         if len(labels) < 2:
             raise ValueError(f"labels must hold at least 2 labels to choose from, got {len(labels)}")
         if not 0 < coverage < 1:
             raise ValueError(f"coverage must lie between 0 and 1, got {coverage}; 0.9 is usual")
         loaded = LastBatch(index.encoder if encoder is None else load_encoder(encoder))
-        scorer: Any = generator if hasattr(generator, "score") else None
+        self._by_default = generator == "default"
+        given = None if self._by_default else generator
+        scorer: Any = given if hasattr(given, "score") else None
         writer = None if scorer is None else Writer(scorer, labels, tuned=tuned)
         zero_shot = ZeroShot(labels, loaded, guidelines_of(labels, index))
         self._sources = Sources(labels, loaded, index, zero_shot, writer)
-        self._generator = generator
+        self._generator: object = given
         self._settings: dict[str, Any] = {"coverage": coverage, "seed": seed, "tuned": tuned}
         self._ensemble: Ensemble | None = None
         self._retrieval = True
@@ -140,6 +148,11 @@ class LabelPipeline:
         alone._names_only = ZeroShot(self._sources.labels, self._sources.encoder)
         return alone
 
+    @cached_property
+    def _default(self) -> tuple[object, Writer] | None:
+        generator = default_generator(self.labels) if self._by_default else None
+        return None if generator is None else (generator, Writer(generator, self.labels, tuned="examples"))
+
     @property
     def fitted(self) -> bool:
         """Whether it has learnt from labelled notes."""
@@ -154,7 +167,8 @@ class LabelPipeline:
     def manifest(self) -> dict[str, Any]:
         """What produces its results: hashes of labels, index and encoder, settings, and the fitted weights."""
         sources = self._sources
-        made = made_with(sources.labels, sources.index, sources.encoder, self._generator)
+        used = self._generator if self.fitted or self._default is None else self._default[0]
+        made = made_with(sources.labels, sources.index, sources.encoder, used)
         fitted: dict[str, Any] = {}
         if self._ensemble is not None:
             kept = self._ensemble.calibration(retrieval=self._retrieval)
@@ -212,8 +226,9 @@ class LabelPipeline:
         if self._ensemble is not None:
             return self._ensemble.probabilities(notes, retrieval=self._retrieval)
         sources = self._sources
-        if sources.writer is not None:
-            return np.exp(sources.writer.scores(notes, index=sources.index if self._retrieval else None))
+        writer = sources.writer or (self._default and self._default[1])
+        if writer:
+            return np.exp(writer.scores(notes, index=sources.index if self._retrieval else None))
         return np.exp((self._names_only or sources.zero_shot).scores(notes))
 
     def _citations(self, notes: Sequence[str], best: Sequence[int]) -> list[Citation | None]:

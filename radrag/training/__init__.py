@@ -1,32 +1,96 @@
-"""Training: tokenizer, pretraining, QLoRA and encoder distillation. Needs the ``train`` extra; imports it on use."""
+"""Training: from records and a base model to adapters that the pipelines load. Needs the ``train`` extra on use."""
 
 from __future__ import annotations
 
 from importlib import import_module
 
-_PLACES = {
-    "PRESETS": "presets",
-    "Lengths": "data",
-    "Preset": "presets",
-    "Pretrained": "pretraining",
-    "QLoraConfig": "qlora",
-    "SmallLlamaConfig": "pretraining",
-    "Tuned": "qlora",
-    "chat_dataset": "data",
-    "check_lengths": "data",
-    "distil_encoder": "encoder",
-    "shipping_pairs": "contrastive",
-    "tune_encoder": "contrastive",
-    "tune_sentence_encoder": "sentence_encoder",
-    "Pair": "_pairs",
-    "read_pairs": "_pairs",
-    "fit_reranker": "reranker",
-    "grouped_split": "data",
-    "label_accuracy": "qlora",
-    "pretrain": "pretraining",
-    "train_qlora": "qlora",
-    "train_tokenizer": "tokenizer",
+_MODULES = {
+    "records": (
+        "ChatRecord",
+        "answer_records",
+        "instruction_records",
+        "is_complete",
+        "label_records",
+        "report_records",
+    ),
+    "raft": (
+        "pubmedqa_documents",
+        "pubmedqa_questions",
+        "rag_records",
+    ),
+    "formats": (
+        "alpaca_text",
+        "read_instructions",
+        "write_instructions",
+    ),
+    "splits": (
+        "balance",
+        "check_leaks",
+        "grouped_split",
+        "leaks",
+    ),
+    "statistics": (
+        "Lengths",
+        "Statistics",
+        "describe",
+    ),
+    "config": ("QLoraConfig",),
+    "qlora": (
+        "Tuned",
+        "label_accuracy",
+        "train_qlora",
+    ),
+    "merging": (
+        "Merged",
+        "merge",
+    ),
+    "two_step": (
+        "DomainAdapter",
+        "TwoStep",
+        "pretrain_adapter",
+        "train_two_step",
+    ),
+    "classification": (
+        "ClassifierMetrics",
+        "LlamaClassifier",
+        "TunedClassifier",
+        "train_classifier",
+    ),
+    "preferences": (
+        "Correction",
+        "Preferred",
+        "PreferencePair",
+        "pairs_from_corrections",
+        "train_dpo",
+    ),
+    "presets": (
+        "Preset",
+        "load_preset",
+        "preset_names",
+    ),
+    "plan": (
+        "Plan",
+        "plan_run",
+    ),
+    "pretraining": (
+        "Pretrained",
+        "SmallLlamaConfig",
+        "pretrain",
+    ),
+    "tokenizer": ("train_tokenizer",),
+    "encoder": ("distil_encoder",),
+    "contrastive": (
+        "shipping_pairs",
+        "tune_encoder",
+    ),
+    "sentence_encoder": ("tune_sentence_encoder",),
+    "_pairs": (
+        "Pair",
+        "read_pairs",
+    ),
+    "reranker": ("fit_reranker",),
 }
+_PLACES = {name: module for module, names in _MODULES.items() for name in names}
 
 __all__ = sorted(_PLACES)
 

@@ -7,13 +7,14 @@ import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from radrag.errors import require
 from radrag.generation._loading import weights_digest
 from radrag.training._files import package_versions, replaced_folder, texts_sha256, write_json
 from radrag.training._runs import Run
-from radrag.training.tokenizer import BEGIN, END, TURN
+from radrag.training.tokenizer import BEGIN, END
+from radrag.types import Chat
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -33,10 +34,9 @@ writes text that looks like order notes and knows nothing. **Not for clinical us
 
 - **Shape**: hidden {hidden}, {layers} layers, {heads} heads, intermediate {intermediate}, vocabulary {vocabulary}, tied
   embeddings, stored as bfloat16.
-- **Data**: {texts:,} texts, {tokens:,} tokens{data_note}; sha256 of the texts `{data_sha256}`. Every
-  second text was shown as the user's turn of a chat.
+- **Data**: {texts:,} texts and chats, {tokens:,} tokens{data_note}; sha256 of the texts `{data_sha256}`.
 - **Training**: {steps:,} steps of {batch} sequences of {sequence} tokens ({seen:,} tokens seen), AdamW, peak learning
-  rate {lr:g}, cosine schedule, seed {seed}; {seconds:.0f} s.
+  rate {lr:g}, cosine schedule, seed {seed}, computed in {dtype}; {seconds:.0f} s.
 - **Loss** (natural log, per token): {train_loss:.3f} on the last logged training steps; {valid_loss} on
   {valid_texts} texts drawn at random and left out. Synthetic notes resemble each other, so this says little about
   real text.
@@ -47,7 +47,7 @@ writes text that looks like order notes and knows nothing. **Not for clinical us
 
 @dataclass(frozen=True, slots=True)
 class SmallLlamaConfig:
-    """Shape and schedule; the default stays below a million parameters with a vocabulary of 2,048.
+    """Shape and schedule; the default is that of the model that ships, six million parameters with 4,096 tokens.
 
     Attributes:
         hidden: Width.
@@ -61,19 +61,22 @@ class SmallLlamaConfig:
         weight_decay: Decay of the weights.
         warmup: Part of the steps in which the rate rises.
         valid_share: Part of the texts left out to measure loss.
+        dtype: What products are computed in: bfloat16 under ``"auto"`` where the processor multiplies in it (a GPU, or
+            a CPU with AMX), else float32. Weights and optimiser are float32 always.
     """
 
-    hidden: int = 128
-    layers: int = 4
+    hidden: int = 256
+    layers: int = 6
     heads: int = 4
-    intermediate: int = 256
+    intermediate: int = 704
     context: int = 1024
-    sequence: int = 256
+    sequence: int = 512
     batch: int = 8
-    lr: float = 3e-3
+    lr: float = 2e-3
     weight_decay: float = 0.05
     warmup: float = 0.05
-    valid_share: float = 0.04
+    valid_share: float = 0.02
+    dtype: Literal["auto", "float32", "bfloat16"] = "auto"
 
     def __post_init__(self) -> None:
         if self.hidden % self.heads or (self.hidden // self.heads) % 2:
@@ -111,7 +114,7 @@ class Pretrained:
 
 
 def pretrain(
-    texts: Sequence[str],
+    texts: Sequence[str | Chat],
     tokenizer: str | Path,
     out: str | Path,
     config: SmallLlamaConfig | None = None,
@@ -124,7 +127,7 @@ def pretrain(
     """Train a small Llama on texts; a run that was interrupted goes on from its last checkpoint.
 
     Args:
-        texts: Documents, of which ``valid_share`` is left out.
+        texts: Documents, and chats in the tokenizer's template, of which ``valid_share`` is left out.
         tokenizer: Folder written by ``train_tokenizer``.
         out: Folder to write, replaced as a whole at the end.
         config: Shape and schedule.
@@ -145,7 +148,7 @@ def pretrain(
     blocks, held = _blocks(train, fast, config.sequence), _blocks(valid, fast, config.sequence)
     if not blocks:
         raise ValueError(f"the texts do not fill one sequence of {config.sequence} tokens")
-    data = texts_sha256(texts)
+    data = texts_sha256(map(_plain, texts))
     limits = {"minutes": minutes, "steps": steps, "seed": seed, "data": data}
     run = Run(Path(out), {**asdict(config), **limits, "vocab": fast.backend_tokenizer.to_str()})
     transformers.set_seed(seed)
@@ -172,27 +175,30 @@ def pretrain(
     return result
 
 
-def _split(texts: Sequence[str], share: float, seed: int) -> tuple[list[str], list[str]]:
+def _plain(text: str | Chat) -> str:
+    return text if isinstance(text, str) else "\x00".join(f"{turn.role}\x01{turn.content}" for turn in text)
+
+
+def _split(texts: Sequence[str | Chat], share: float, seed: int) -> tuple[list[str | Chat], list[str | Chat]]:
     held = set(random.Random(seed).sample(range(len(texts)), int(len(texts) * share)))
     train = [text for position, text in enumerate(texts) if position not in held]
     return train, [texts[position] for position in sorted(held)]
 
 
-def _blocks(texts: Sequence[str], tokenizer: PreTrainedTokenizerBase, length: int) -> list[dict[str, list[int]]]:
-    """Texts one after another, cut into sequences; what is left at the end is not used.
-
-    Every second text stands as the user's turn of a chat, so that the base knows the control tokens.
-    """
-    if not texts:
-        return []
+def _blocks(texts: Sequence[str | Chat], tokenizer: PreTrainedTokenizerBase, length: int) -> list[dict[str, list[int]]]:
+    """Texts one after another in a drawn order, cut into sequences; what is left at the end is not used."""
     order = list(texts)
     random.Random(0).shuffle(order)  # kinds of text mix within a sequence
-    begin, end, turn = tokenizer.convert_tokens_to_ids([BEGIN, END, TURN])
-    header = tokenizer("<|start_header_id|>user<|end_header_id|>\n\n", add_special_tokens=False)["input_ids"]
-    encoded = tokenizer(order, add_special_tokens=False, split_special_tokens=True)["input_ids"]
-    stream = []
-    for position, ids in enumerate(encoded):
-        stream += [begin, *header, *ids, turn] if position % 2 else [begin, *ids, end]
+    begin, end = tokenizer.convert_tokens_to_ids([BEGIN, END])
+    plain = [text for text in order if isinstance(text, str)]
+    chats = [[{"role": t.role, "content": t.content} for t in text] for text in order if not isinstance(text, str)]
+    written = tokenizer.apply_chat_template(chats, tokenize=False) if chats else []
+    encoded = tokenizer(plain, add_special_tokens=False, split_special_tokens=True)["input_ids"] if plain else []
+    spoken = tokenizer(written, add_special_tokens=False)["input_ids"] if written else []
+    ids, turns = iter(encoded), iter(spoken)
+    stream: list[int] = []
+    for text in order:
+        stream += [begin, *next(ids), end] if isinstance(text, str) else next(turns)
     starts = range(0, len(stream) - length + 1, length)
     return [{"input_ids": stream[start : start + length], "labels": stream[start : start + length]} for start in starts]
 
@@ -218,13 +224,27 @@ def _model(config: SmallLlamaConfig, tokenizer: PreTrainedTokenizerBase) -> PreT
 def _steps_for(minutes: float, model: PreTrainedModel, blocks: list[dict[str, list[int]]], c: SmallLlamaConfig) -> int:
     """Steps that fit into a time, from the time of five steps after two to warm up; the weights stay as they are."""
     torch = require("torch", extra="llama")
-    batch = torch.tensor([(blocks * c.batch)[n]["input_ids"] for n in range(c.batch)])
+    where = "cuda" if torch.cuda.is_available() else "cpu"
+    batch = torch.tensor([blocks[n % len(blocks)]["input_ids"] for n in range(c.batch)], device=where)
+    model.to(where)
     started = 0.0
     for step in range(7):
         started = time.monotonic() if step == 2 else started
-        model(input_ids=batch, labels=batch).loss.backward()
+        with torch.autocast(where, dtype=torch.bfloat16, enabled=halves(c.dtype)):
+            loss = model(input_ids=batch, labels=batch).loss
+        loss.backward()
         model.zero_grad()
     return max(1, int(minutes * 60 / ((time.monotonic() - started) / 5)))
+
+
+def halves(dtype: str) -> bool:
+    """Return whether products are to be computed in bfloat16 on this machine."""
+    torch = require("torch", extra="llama")
+    if dtype != "auto":
+        return dtype == "bfloat16"
+    return bool(torch.cuda.is_available() and torch.cuda.is_bf16_supported()) or bool(
+        torch.cpu._is_amx_tile_supported()
+    )
 
 
 def _trainer(
@@ -251,6 +271,7 @@ def _trainer(
         save_steps=max(1, steps // 5),
         save_total_limit=1,
         use_cpu=not torch.cuda.is_available(),
+        bf16=halves(config.dtype),
         dataloader_pin_memory=torch.cuda.is_available(),
         report_to="none",
         seed=seed,
@@ -292,6 +313,7 @@ def _save(
             seconds=result.seconds,
             train_loss=result.train_loss,
             valid_loss=valid,
+            dtype="bfloat16 with float32 weights" if halves(config.dtype) else "float32",
         )
         (staging / "README.md").write_text(_CARD.format(**card), encoding="utf-8")
         record = {**asdict(result), "folder": result.folder.name, "config": shape, "data": facts}

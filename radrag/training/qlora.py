@@ -2,283 +2,248 @@
 
 from __future__ import annotations
 
-import json
-import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from radrag.errors import require
 from radrag.generation import _loading
+from radrag.generation._turns import Turns
 from radrag.generation.llama import LlamaGenerator
-from radrag.generation.prompts import fingerprint, label_chat
+from radrag.generation.prompts import fingerprint
 from radrag.metrics.resampling import Estimate, bootstrap
-from radrag.training._files import package_versions, replaced_folder, texts_sha256, write_json
-from radrag.training._runs import Run
-from radrag.training.data import Lengths, chat_dataset, check_lengths, grouped_split
+from radrag.training import output
+from radrag.training._engine import Fitted, arguments, callbacks, fit, guarded, load_base, lora_config, updates_of
+from radrag.training._files import replaced_folder, texts_sha256
+from radrag.training._packing import Row, collator, encode, pack
+from radrag.training._runs import Run, is_main
+from radrag.training._sft import sft_settings, sft_trainer
+from radrag.training.config import QLoraConfig
+from radrag.training.merging import merge_once
+from radrag.training.records import ChatRecord, label_records
+from radrag.training.splits import check_leaks, grouped_split
+from radrag.training.statistics import Lengths, Statistics, describe
 from radrag.types import GenerationParams, LabelledNote
 
 if TYPE_CHECKING:
-    from datasets import Dataset
-    from trl import SFTTrainer
+    from transformers import PreTrainedTokenizerBase
 
-_CARD = """---
-license: apache-2.0
-library_name: peft
-base_model: {base}
----
-
-# {name}: a label adapter
-
-A LoRA adapter for `{base}` that replies to an order note with the id of its label. Trained by
-`radrag.training.train_qlora`. It is a demonstration model, **not for clinical use**.
-
-- **Base**: `{base}`, digest of its weights `{digest}`.
-- **Data**: {train_n:,} notes of {labels} labels, {held_n:,} more held out by group{data_note}; sha256 `{data_sha256}`.
-  Records have {mean:.0f} tokens on average, {longest} at most.
-- **Training**: {bits}, rank {r}, alpha {alpha}{rslora}, every linear layer, learning rate {lr:g}, batch {batch},
-  {steps:,} steps ({epochs:g} epochs), seed {seed}; {seconds:.0f} s.
-- **Loss** (natural log, per token of the reply): {first_loss:.3f} at the start, {last_loss:.3f} at the end.
-- **Held-out exact match** (greedy reply is the label's id): {accuracy}.{caution}
-- **Limits**: it knows its own labels and nothing else, and is as sure of a wrong label as of a right one until it is
-  calibrated. It never abstains by itself.
-"""
-_CAUTION = (
-    "\n  The interval is a bootstrap over notes. Held-out notes come from the same source as the training notes and "
-    "may\n  share phrases with them, so expect less on notes from elsewhere."
-)
-
-
-@dataclass(frozen=True, slots=True)
-class QLoraConfig:
-    """Settings of a QLoRA run; the defaults are those of the shipped adapter.
-
-    Attributes:
-        r: Rank.
-        alpha: Scale; the update is multiplied by alpha / r, or alpha / sqrt(r) with rslora.
-        rslora: Rank-stabilised scale (Kalajdzievski, 2023).
-        dropout: Dropout on the adapter's input.
-        lr: Peak learning rate.
-        epochs: Passes over the notes.
-        steps: Optimiser steps, instead of epochs.
-        batch: Notes a step.
-        accumulate: Batches summed before a step.
-        max_length: Most tokens of a record; longer ones are refused, not cut.
-        packing: Whether to put several records in one sequence (best fit decreasing).
-        quantize: ``"nf4"``, or None for plain LoRA.
-        gradient_checkpointing: Whether to trade time for memory; for large models.
-        valid_share: Part of the notes held out to measure accuracy.
-        seed: Seed of weights, order and split.
-    """
-
-    r: int = 16
-    alpha: int = 16
-    rslora: bool = True
-    dropout: float = 0.0
-    lr: float = 3e-3
-    epochs: float = 5
-    steps: int | None = None
-    batch: int = 16
-    accumulate: int = 1
-    max_length: int = 256
-    packing: bool = False
-    quantize: Literal["nf4"] | None = "nf4"
-    gradient_checkpointing: bool = False
-    valid_share: float = 0.1
-    seed: int = 0
+__all__ = ["QLoraConfig", "Tuned", "label_accuracy", "train_qlora"]
 
 
 @dataclass(frozen=True, slots=True)
 class Tuned:
-    """What a QLoRA run gave.
+    """What a tuning run gave.
 
     Attributes:
         folder: Where the adapter is.
+        base: The base that it belongs to; a merged folder beside it where an adapter was stacked on another.
         steps: Optimiser steps.
-        first_loss: Loss of the first logged steps.
+        first_loss: Loss of the first logged steps, natural log per token of the replies.
         last_loss: Loss of the last logged steps.
-        accuracy: Exact match on the notes held out, None if there are fewer than two.
-        lengths: Token lengths of the training records.
-        seconds: Time of the training itself.
+        valid_loss: Loss on the records held out, with the weights that were kept; None if there are none.
+        accuracy: Exact match of the greedy reply on held-out records whose reply is their label; None if there are
+            fewer than two, and in processes other than the first.
+        statistics: Lengths and labels of the training records.
+        tokens: Tokens of the training records, prompts included, in one pass.
+        seconds: Time of the training itself; of a resumed run, since it was resumed.
     """
 
     folder: Path
+    base: str
     steps: int
     first_loss: float
     last_loss: float
+    valid_loss: float | None
     accuracy: Estimate | None
-    lengths: Lengths
+    statistics: Statistics
+    tokens: int
     seconds: float
+
+    @property
+    def lengths(self) -> Lengths:
+        """Token lengths of the training records."""
+        return self.statistics.whole
 
 
 def train_qlora(
     base: str | Path,
-    notes: Sequence[LabelledNote],
+    data: Sequence[ChatRecord] | Sequence[LabelledNote],
     out: str | Path,
     config: QLoraConfig | None = None,
     *,
+    valid: Sequence[ChatRecord] | Sequence[LabelledNote] | None = None,
+    adapter: str | Path | None = None,
+    revision: str | None = None,
     local_files_only: bool = False,
     data_note: str = "",
 ) -> Tuned:
-    """Tune a base model to name the label of a note; an interrupted run goes on from its last checkpoint.
+    """Tune a base model on records; an interrupted run goes on from its last whole checkpoint, to the same weights.
 
     Args:
         base: Folder, shipped name or hub name of a model with a chat template.
-        notes: Labelled notes; ``valid_share`` of them is held out by group.
-        out: Folder to write the adapter to, replaced as a whole at the end.
+        data: Records, or labelled notes, of which records are made that show the note alone.
+        out: Folder to write the adapter to, replaced as a whole at the end; checkpoints are in ``<out>.work``.
         config: Settings.
+        valid: Records held out; if left out, ``valid_share`` of the data is, by group.
+        adapter: An earlier adapter of the base, such as one for the domain. It is merged into the base at full
+            precision in ``<out>-base``, and the new adapter belongs to that folder.
+        revision: Revision of the base on the hub.
         local_files_only: Whether to stay off the network.
-        data_note: What the notes are, for the model card.
+        data_note: What the data are, for the model card.
 
     Raises:
-        ValueError: If a record is longer than ``max_length``.
+        ValueError: If a record is longer than ``max_length``, or held-out records are also trained on.
         ModelError: If the base cannot be loaded.
+        TrainingError: If this machine cannot run the settings, memory runs out, or the loss is no number.
     """
-    config = config or QLoraConfig()
-    source = _loading.Source(str(base), None, local_files_only)
-    tokenizer = _loading.load_tokenizer(source)
-    train, held = grouped_split(notes, config.valid_share, config.seed)
-    dataset = chat_dataset(train)
-    lengths = check_lengths(dataset, tokenizer, config.max_length)
-    data = texts_sha256(part for note in notes for part in (note.text, note.label))
-    run = Run(Path(out), {**asdict(config), "data": data, "base": str(base), "prompts": fingerprint()})
-    run.begin(config.steps or 0)
-    with _loading.quiet_renames():
-        trainer = _trainer(source, dataset, config, run)
-        started = time.monotonic()
-        trainer.train(resume_from_checkpoint=run.checkpoint)
-        seconds = time.monotonic() - started
-    losses = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
-    record = {"data_sha256": data, "train": len(train), "held": len(held), "labels": len({n.label for n in notes})}
-    with replaced_folder(Path(out)) as staging:
-        _save_adapter(trainer, staging, _name(source.name))
-        tokenizer.save_pretrained(staging)
-        base_record = {"name": source.name, "digest": _loading.weights_digest(source.folder)}
-        write_json(staging / "radrag.json", {"kind": "adapter", "base": base_record})
-        result = Tuned(
-            folder=Path(out),
-            steps=trainer.state.global_step,
-            first_loss=losses[0],
-            last_loss=losses[-1],
-            accuracy=label_accuracy(source.path, staging, held, config) if len(held) > 1 else None,
-            lengths=lengths,
-            seconds=seconds,
-        )
-        _describe(staging, result, config, base_record, {**record, "data_note": data_note})
+    config, out = config or QLoraConfig(), Path(out)
+    source = _loading.Source(str(base), revision, local_files_only)
+    with guarded(config, source):
+        train, held = _split(data, valid, config)
+        tokenizer = _loading.load_tokenizer(source)
+        statistics = describe(train, tokenizer, config.max_length)
+        sha256 = texts_sha256(part for record in (*train, *held) for part in _texts(record))
+        under = None if adapter is None else _loading.Source(str(adapter), None, local_files_only)
+        start = {"base": _known(source), "adapter": under and _known(under), "prompts": fingerprint()}
+        run = Run(out, {**asdict(config), **start, "data": sha256, "train": len(train)})
+        if under is not None:
+            source = _loading.Source(str(merge_once(source, adapter or "", out.with_name(out.name + "-base"))))
+        rows = _rows(train, tokenizer, config)
+        run.begin(updates_of(len(rows), config))
+        trainer = _trainer(source, tokenizer, rows, _rows(held, tokenizer, config), config, run)
+        fitted = fit(trainer, run, config)
+    made = Tuned(
+        folder=out,
+        base=source.name,
+        steps=trainer.state.global_step,
+        first_loss=fitted.first_loss,
+        last_loss=fitted.last_loss,
+        valid_loss=trainer.evaluate()["eval_loss"] if held else None,
+        accuracy=None,
+        statistics=statistics,
+        tokens=sum(len(row["input_ids"]) for row in rows),
+        seconds=fitted.seconds,
+    )
+    facts = {"sha256": sha256, "train": len(train), "valid": len(held), "note": data_note}
+    if is_main():
+        made = _write(made, trainer, tokenizer, source, config, fitted, held, facts)
+    trainer.accelerator.wait_for_everyone()
     run.finish()
-    return result
+    return made
 
 
 def label_accuracy(
-    base: str | Path, adapter: str | Path, notes: Sequence[LabelledNote], config: QLoraConfig | None = None
+    base: str | Path,
+    adapter: str | Path | None,
+    data: Sequence[ChatRecord] | Sequence[LabelledNote],
+    config: QLoraConfig | None = None,
 ) -> Estimate:
-    """Measure how often the greedy reply to a note is exactly its label's id, with a bootstrap interval."""
+    """Measure how often the greedy reply is exactly the record's, with a bootstrap interval over records."""
     config = config or QLoraConfig()
     generator = LlamaGenerator(base, adapter, quantize=config.quantize, batch_size=32, local_files_only=True)
-    room = max(generator.count(label_chat(note.label, None)) for note in notes)
-    params = GenerationParams(max_new_tokens=room)
-    replies = generator.generate([label_chat(note.text, None) for note in notes], params)
-    right = [float(reply.text == note.label) for reply, note in zip(replies, notes, strict=True)]
+    records = _records(data)
+    room = max(len(generator.reply_tokens(text)) for text in {record.completion for record in records})
+    replies = generator.generate([record.prompt for record in records], GenerationParams(max_new_tokens=room))
+    right = [float(reply.text == record.completion.strip()) for reply, record in zip(replies, records, strict=True)]
     return bootstrap(right, seed=config.seed)
 
 
-def _trainer(source: _loading.Source, dataset: Dataset, config: QLoraConfig, run: Run) -> SFTTrainer:
-    torch, transformers = require("torch", extra="llama"), require("transformers", extra="llama")
-    peft, trl = require("peft", extra="llama"), require("trl", extra="train")
-    cuda = torch.cuda.is_available()
-    transformers.set_seed(config.seed)
-    tokenizer = _loading.load_tokenizer(source)
-    model = _loading.load_model(source, config.quantize, "cuda" if cuda else "cpu", None)
-    updates = config.steps or int(len(dataset) / (config.batch * config.accumulate) * config.epochs)
-    arguments = trl.SFTConfig(
-        output_dir=str(run.folder),
-        num_train_epochs=config.epochs,
-        max_steps=config.steps or -1,
-        per_device_train_batch_size=config.batch,
-        gradient_accumulation_steps=config.accumulate,
-        learning_rate=config.lr,
-        lr_scheduler_type="cosine",
-        warmup_steps=updates // 20,
-        logging_steps=max(1, updates // 30),
-        save_steps=max(1, updates // 3),
-        save_total_limit=1,
-        use_cpu=not cuda,
-        bf16=cuda,
-        dataloader_pin_memory=cuda,
-        gradient_checkpointing=config.gradient_checkpointing,
-        max_length=config.max_length,
-        packing=config.packing,
-        completion_only_loss=True,
-        eos_token=tokenizer.eos_token,
-        report_to="none",
-        seed=config.seed,
-    )
-    lora = peft.LoraConfig(
-        r=config.r,
-        lora_alpha=config.alpha,
-        use_rslora=config.rslora,
-        lora_dropout=config.dropout,
-        target_modules="all-linear",
-        task_type="CAUSAL_LM",
-    )
-    trainer = trl.SFTTrainer(
-        model=model, args=arguments, train_dataset=dataset, processing_class=tokenizer, peft_config=lora
-    )
-    if not cuda:  # trl casts adapters of a quantised base to bfloat16, which is many times slower on most CPUs
-        for weight in trainer.model.parameters():
-            if weight.requires_grad:
-                weight.data = weight.data.float()
-    return trainer
+def _records(data: Sequence[ChatRecord] | Sequence[LabelledNote]) -> list[ChatRecord]:
+    made: list[ChatRecord] = []
+    for item in data:
+        made += label_records([item]) if isinstance(item, LabelledNote) else [item]
+    return made
 
 
-def _save_adapter(trainer: SFTTrainer, staging: Path, base: str) -> None:
-    trainer.model.save_pretrained(staging)
-    file = staging / "adapter_config.json"
-    config = json.loads(file.read_text(encoding="utf-8"))
-    config["base_model_name_or_path"] = base  # a path on this machine says nothing elsewhere
-    config["target_modules"] = sorted(config["target_modules"])
-    write_json(file, config)
+def _split(
+    data: Sequence[ChatRecord] | Sequence[LabelledNote],
+    valid: Sequence[ChatRecord] | Sequence[LabelledNote] | None,
+    config: QLoraConfig,
+) -> tuple[list[ChatRecord], list[ChatRecord]]:
+    records = _records(data)
+    if not records:
+        raise ValueError("data holds no record to train on")
+    if valid is None:
+        train, held = grouped_split(records, config.valid_share, config.seed) if config.valid_share else (records, [])
+    else:
+        train, held = records, _records(valid)
+        check_leaks(train, held)
+    if config.evaluations and not held:
+        raise ValueError(
+            f"evaluations={config.evaluations} needs held-out records, and none could be held out of {len(records)}. "
+            "Give valid, or a greater valid_share."
+        )
+    return train, held
 
 
-def _name(base: str) -> str:
-    return Path(base).name if Path(base).exists() else base
+def _texts(record: ChatRecord) -> list[str]:
+    return [*(f"{turn.role}\0{turn.content}" for turn in record.prompt), record.completion]
 
 
-def _describe(staging: Path, result: Tuned, config: QLoraConfig, base: dict[str, str], facts: dict[str, Any]) -> None:
-    name = _name(base["name"])
-    settings = asdict(config)
-    measured = {key: value for key, value in asdict(result).items() if key != "folder"}
-    versions = package_versions("torch", "transformers", "trl", "peft", "bitsandbytes", "datasets")
-    write_json(
-        staging / "radrag.json",
-        {
-            "kind": "adapter",
-            "base": {**base, "name": name},
-            "prompts": fingerprint(),
-            "data": facts,
-            "config": settings,
-            "metrics": measured,
-            "versions": versions,
-        },
-    )
-    card = {
-        **settings,
-        **measured,
-        "name": result.folder.name,
-        "base": name,
-        "digest": base["digest"],
-        "train_n": facts["train"],
-        "held_n": facts["held"],
-        "labels": facts["labels"],
-        "data_sha256": facts["data_sha256"],
-        "data_note": f" ({facts['data_note']})" if facts["data_note"] else "",
-        "mean": result.lengths.mean,
-        "longest": result.lengths.longest,
-        "bits": "base in NF4 with double quantisation" if config.quantize else "base not quantised",
-        "rslora": " (rank-stabilised)" if config.rslora else "",
-        "accuracy": str(result.accuracy) if result.accuracy else "not measured",
-        "caution": _CAUTION if result.accuracy else "",
-        "epochs": result.steps * config.batch * config.accumulate / facts["train"],
-    }
-    (staging / "README.md").write_text(_CARD.format(**card), encoding="utf-8")
+def _known(source: _loading.Source) -> str:
+    """What a run is resumed by: the digest of local weights, or the name and revision of what is on the hub."""
+    local = Path(source.path).is_dir()
+    return _loading.weights_digest(source.folder) if local else f"{source.path}@{source.revision}"
+
+
+def _rows(records: Sequence[ChatRecord], tokenizer: PreTrainedTokenizerBase, config: QLoraConfig) -> list[Row]:
+    rows = encode(records, Turns(tokenizer))
+    return pack(rows, config.max_length) if config.packing else rows
+
+
+def _trainer(
+    source: _loading.Source,
+    tokenizer: PreTrainedTokenizerBase,
+    rows: list[Row],
+    held: list[Row],
+    config: QLoraConfig,
+    run: Run,
+) -> Any:
+    datasets, trl = require("datasets", extra="train"), require("trl", extra="train")
+    require("transformers", extra="llama").set_seed(config.seed)
+    pad = tokenizer.eos_token_id if tokenizer.pad_token_id is None else tokenizer.pad_token_id
+    settings = {**sft_settings(tokenizer.eos_token), **({} if held else {"eval_strategy": "no"})}
+    with _loading.quiet_renames():
+        return sft_trainer(
+            model=load_base(source, config),
+            args=arguments(trl.SFTConfig, config, run, run.steps or 1, **settings),
+            data_collator=collator(int(pad), config.attention),
+            train_dataset=datasets.Dataset.from_list(rows),
+            eval_dataset=datasets.Dataset.from_list(held) if held else None,
+            processing_class=tokenizer,
+            peft_config=lora_config(config),
+            callbacks=callbacks(config),
+        )
+
+
+def _write(
+    made: Tuned,
+    trainer: Any,
+    tokenizer: PreTrainedTokenizerBase,
+    source: _loading.Source,
+    config: QLoraConfig,
+    fitted: Fitted,
+    held: Sequence[ChatRecord],
+    facts: dict[str, Any],
+) -> Tuned:
+    """Write the folder, and measure with what was written."""
+    base = output.base_record(source)
+    labelled = [record for record in held if record.completion == record.label]
+    with replaced_folder(made.folder) as staging:
+        output.save_adapter(trainer.model, tokenizer, staging, base)
+        if len(labelled) > 1:
+            made = replace(made, accuracy=label_accuracy(source.path, staging, labelled, config))
+        metrics = {key: value for key, value in asdict(made).items() if key not in ("folder", "base")}
+        output.describe_adapter(
+            staging,
+            name=made.folder.name,
+            method="train_qlora",
+            base=base,
+            config=config,
+            data={**facts, "labels": len({record.label for record in held if record.label})},
+            metrics=metrics,
+            history=fitted.history,
+        )
+    return made

@@ -105,7 +105,7 @@ def test_batch_and_order_do_not_change_texts(base: Path, temperature: float) -> 
 
 
 def test_greedy_is_what_transformers_writes(llama: LlamaGenerator) -> None:
-    ids = torch.tensor([llama._encode(CHATS[0])])
+    ids = torch.tensor([llama._turns.prompt(CHATS[0])])
     written = llama.model.generate(ids, max_new_tokens=9, do_sample=False)[0, ids.shape[1] :]
     expected = llama.tokenizer.decode(written, skip_special_tokens=True).strip()
     assert llama.generate(CHATS[:1], GenerationParams(max_new_tokens=9))[0].text == expected
@@ -142,8 +142,8 @@ def test_counts_and_length_limit(llama: LlamaGenerator) -> None:
 def test_end_of_turn_finishes(base: Path) -> None:
     llama = LlamaGenerator(base, device="cpu")
     stops = [llama.tokenizer.eos_token_id]
-    assert llama._generation([*llama._ids("yes"), *stops, 9, 9], 3, ()).text == "yes"
-    assert llama._generation([*llama._ids("yes"), *stops, 9, 9], 3, ()).finished
+    assert llama._generation([*llama._turns._ids("yes"), *stops, 9, 9], 3, ()).text == "yes"
+    assert llama._generation([*llama._turns._ids("yes"), *stops, 9, 9], 3, ()).finished
 
 
 def test_stop_string_ends_the_text(llama: LlamaGenerator) -> None:
@@ -165,7 +165,7 @@ def test_prompt_beyond_the_context(base: Path, llama: LlamaGenerator) -> None:
     with pytest.raises(PromptError, match=rf"chat 1: the prompt takes {long} tokens .* holds {short + 5}"):
         narrow.generate([CHATS[3], CHATS[2]])
     with pytest.raises(PromptError, match="reply at least 6"):
-        narrow.score(CHATS[3:], [llama.tokenizer.decode(llama._ids("zqzqzqzqz")[:5])])
+        narrow.score(CHATS[3:], [llama.tokenizer.decode(llama._turns._ids("zqzqzqzqz")[:5])])
     reply = narrow.generate(CHATS[3:], GenerationParams(max_new_tokens=500, temperature=1.0))[0]
     assert (reply.new_tokens or 0) <= 5
 
@@ -175,7 +175,7 @@ def test_control_tokens_in_text_stay_text(llama: LlamaGenerator) -> None:
     specials = set(llama.tokenizer.all_special_ids)
 
     def controls(chat: Any) -> int:
-        return sum(token in specials for token in llama._encode(chat))
+        return sum(token in specials for token in llama._turns.prompt(chat))
 
     # begin; header, header, end of turn for the user; header, header for the reply
     assert controls(prompts.label_chat(attack, None)) == 6
@@ -190,7 +190,7 @@ def test_template_without_system_role(base: Path, tmp_path: Path) -> None:
     refuses = "{% if messages[0]['role'] == 'system' %}{{ raise_exception('System role not supported') }}{% endif %}"
     template.write_text(refuses + template.read_text())
     chat = (Message("system", "Be short."), Message("user", "Why?"))
-    text = LlamaGenerator(folder, device="cpu")._render(chat, reply=True)
+    text = LlamaGenerator(folder, device="cpu")._turns.render(chat, reply=True)
     assert "Be short.\n\nWhy?" in text
 
 
@@ -207,16 +207,6 @@ def test_fingerprint_survives_a_move_and_sees_weights(base: Path, llama: LlamaGe
     assert LlamaGenerator(moved, device="cpu").fingerprint == llama.fingerprint
     other = make_llama(tmp_path / "other", 1)
     assert LlamaGenerator(other, device="cpu").fingerprint != llama.fingerprint
-
-
-def test_large_weights_are_sampled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_loading, "_SMALL", 10)
-    file = tmp_path / "model.safetensors"
-    file.write_bytes(bytes(1_000_000))
-    before = _loading.weights_digest(tmp_path)
-    assert before.startswith("sampled:")
-    file.write_bytes(bytes(999_999) + b"x")
-    assert _loading.weights_digest(tmp_path) != before
 
 
 def test_adapter_of_other_weights_is_refused(base: Path, adapter: Path, tmp_path: Path) -> None:
