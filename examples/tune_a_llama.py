@@ -3,8 +3,7 @@
 python examples/tune_a_llama.py [--model NAME_OR_PATH] [--notes notes.csv] [--out FOLDER] [--steps N] [--tiny]
 
 Needs ``pip install radrag[train]``. The CSV has columns ``note`` and ``label`` (ids of shipped guidelines). Without
-options it runs offline: the small Llama that ships learns from shipped notes; --tiny does so in a minute.
-With a GPU: --model meta-llama/Llama-3.1-8B-Instruct --preset protocol-labels.
+options it runs offline on what ships; --tiny --steps 20 takes a minute. GPU: --model LLAMA --preset protocol-labels.
 """
 
 import argparse
@@ -17,32 +16,29 @@ from radrag.generation._loading import Source, load_tokenizer
 from radrag.training import grouped_split, label_accuracy, load_preset, merge, plan_run, train_qlora
 from radrag.training.small_llama import protocol_records
 
+OPTIONS = {"model": "small-llama", "preset": "small-llama-protocols", "notes": "", "out": "tuned", "steps": 600}
 TINY = ("ct-stone", "ct-urography", "mr-iac", "mr-knee", "us-leg-veins")
 
 
-def split_notes(path: Path | None, tiny: bool) -> list[list[rr.LabelledNote]]:
+def split_notes(path: str, tiny: bool) -> list[list[rr.LabelledNote]]:
     """Return notes to tune on, to calibrate on, and to test on; no group of notes is in two of them."""
-    if path is not None:
+    if path:
         rest, test = grouped_split(list(rr.read_labelled_notes(path, text="note")), 0.2)
         return [*grouped_split(rest, 0.25), test]
-    train, *others = (rr.load_notes("train"), rr.load_notes("calibration"), rr.load_notes("test"))
-    if tiny:
-        train, *others = ([note for note in part if note.label in TINY] for part in (train, *others))
-    return [random.Random(0).sample(train, 80 if tiny else 3000), *others]
+    parts = [[n for n in rr.load_notes(s) if not tiny or n.label in TINY] for s in ("train", "calibration", "test")]
+    return [random.Random(0).sample(parts[0], 80 if tiny else 3000), *parts[1:]]
 
 
 def main() -> None:
     """Tune, compare, merge, label."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    for name, default in {"model": "small-llama", "preset": "small-llama-protocols", "out": "tuned"}.items():
-        parser.add_argument(f"--{name}", default=default)
-    parser.add_argument("--notes", type=Path)
-    parser.add_argument("--steps", type=int)
+    for name, usual in OPTIONS.items():
+        parser.add_argument(f"--{name}", default=usual, type=type(usual))
     parser.add_argument("--tiny", action="store_true")
     args = parser.parse_args()
     train, calibration, test = split_notes(args.notes, args.tiny)
-    own = {"max_length": 1024, "packing": True, "batch": 2, "dtype": "none"}  # none: what suits this machine
-    preset = load_preset(args.preset, {**own, "base": args.model, "steps": args.steps or (20 if args.tiny else 600)})
+    own = {"base": args.model, "dtype": "none", "max_length": 1024, "packing": True, "batch": 2}
+    preset = load_preset(args.preset, {**own, "steps": args.steps})
     records = protocol_records(train)  # notes alone, and with similar notes and fitting guidelines, as RAG shows them
     print(plan_run(preset, records=records, tokenizer=load_tokenizer(Source(args.model))))
     tuned = train_qlora(args.model, records, Path(args.out) / "adapter", preset.tuning)
@@ -53,11 +49,11 @@ def main() -> None:
     print(f"Merged: log-probabilities differ by {merged.difference:.1g} at most (allowed {merged.tolerance:g})\n")
     with tempfile.TemporaryDirectory() as folder, rr.HybridIndex.create(Path(folder) / "index") as index:
         index.add(rr.load_protocols())
-        labels = rr.LabelSet.from_protocols(d for d in index.documents() if d.id in {note.label for note in train})
+        kinds = {note.label for note in (*train, *calibration, *test)}
+        labels = rr.LabelSet.from_protocols(d for d in index.documents() if d.id in kinds)
         rag = rr.LabelPipeline(index, rr.LlamaGenerator(merged.folder), labels=labels, tuned="examples")
         rag.fit(train, calibration)  # calibrated on notes that the model was not tuned on
-        print(rr.compare(rag, rag.without_retrieval(), test), end="\n\n")
-        print(rag(test[0].text))
+        print(rr.compare(rag, rag.without_retrieval(), test), rag(test[0].text), sep="\n\n")
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -67,6 +68,30 @@ def test_my_llama_and_my_guidelines(tmp_path: Path) -> None:
     said = run("my_llama_and_my_guidelines", tmp_path)
     assert said.startswith("ct-stone (uncalibrated score ")
     assert "Q: Must breastfeeding" in said
+
+
+@pytest.mark.train
+@pytest.mark.slow
+def test_tune_a_llama(tmp_path: Path) -> None:
+    for module in ("torch", "trl", "bitsandbytes"):
+        pytest.importorskip(module)
+    said = run("tune_a_llama", tmp_path, "--tiny", "--steps", "20")
+    count = re.search(r"^(\d+) records, 0 of them longer than 1,024 tokens$", said, re.MULTILINE)
+    assert count is not None
+    assert int(count[1]) % 80 == 0  # of each note the same number
+    assert "20 optimiser steps" in said
+    first, last = map(float, re.findall(r"^Tuned: 20 steps, .* loss ([\d.]+) -> ([\d.]+)$", said, re.MULTILINE)[0])
+    assert last < first / 4
+    matches = re.findall(r"^Exact match (before|after): ([\d.]+) \[[\d.]+, [\d.]+\] \(n=(\d+)\)$", said, re.MULTILINE)
+    assert [(when, n) for when, _, n in matches] == [("before", "47"), ("after", "47")]
+    assert float(matches[1][1]) > float(matches[0][1])  # a base that was never told the ids cannot write one
+    assert float(re.findall(r"^Merged: .* differ by (\S+) at most", said, re.MULTILINE)[0]) < 1e-3
+    assert "RAG against no RAG, 10 items" in said
+    assert re.search(r"^[a-z-]+ \(probability 0\.\d+\)$", said, re.MULTILINE)
+    assert "  because: “" in said
+    assert re.search(r"^  \[1\] .+ \([a-z-]+:\d+-\d+\)$", said, re.MULTILINE)
+    assert (tmp_path / "tuned" / "adapter" / "adapter_model.safetensors").is_file()
+    assert json.loads((tmp_path / "tuned" / "merged" / "radrag.json").read_text("utf-8"))["kind"] == "merged"
 
 
 def test_examples_are_short_and_say_how_to_run() -> None:

@@ -33,7 +33,7 @@ NOTES = (
     "Notes: worsening hearing loss on the right with tinnitus, exclude vestibular schwannoma  History: no trauma",
     "Notes: cirrhosis, new 2 cm nodule on surveillance ultrasound, characterise please  History: HBV, AFP 60",
 )
-LLAMA_NOTES = 150
+LLAMA_NOTES = 100
 
 
 def register(app: typer.Typer) -> None:
@@ -115,7 +115,8 @@ def _llama(
     llama = rr.LlamaGenerator(
         "small-llama", "small-llama-protocols", quantize="nf4", local_files_only=True, batch_size=64
     )
-    pooled = rr.LabelPipeline(index, llama, labels=labels, tuned=True).fit(notes, apart)
+    weighed = random.Random(1).sample(apart, LLAMA_NOTES)
+    pooled = rr.LabelPipeline(index, llama, labels=labels, tuned="examples").fit(notes, weighed)
     alone = rr.LabelPipeline(index, llama, labels=labels, tuned=True).without_retrieval()
     name = f"small Llama with retrieval and a text model against alone, {len(some)} of the test notes"
     return {name: rr.compare(pooled, alone, some)}

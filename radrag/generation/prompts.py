@@ -130,13 +130,13 @@ def label_chat(
         options: The labels to choose from; None for a model that was tuned on them, which is shown the note alone.
         examples: Notes with the id of their label, shown as earlier turns.
         guideline: Passages that tell the labels apart.
-        candidates: For a tuned model, labels whose guideline was found for the note, each shown by name and definition;
-            the right one need not be among them.
+        candidates: For a tuned model, labels whose guideline was found for the note, each shown by its name; the right
+            one need not be among them.
     """
     turn = "label.short" if options is None else "label.note"
     asked = _TEMPLATES[turn].format(note=_line(note))
     if candidates:
-        asked = _TEMPLATES["label.candidates"].format(options="\n".join(map(_option, candidates)), note=asked)
+        asked = _TEMPLATES["label.candidates"].format(options="\n".join(map(_named, candidates)), note=asked)
     parts = []
     if guideline:
         parts.append(_TEMPLATES["label.guideline"].format(passages=_passages(guideline)))
@@ -219,6 +219,10 @@ def _report(kind: str, text: str, indication: str) -> Chat:
     known = _TEMPLATES["report.indication"].format(indication=_line(indication)) if indication.strip() else ""
     user = _TEMPLATES[f"{kind}.user"].format(indication=known, text=neutralise(text.strip()))
     return (Message("system", _TEMPLATES[f"{kind}.system"]), Message("user", user))
+
+
+def _named(label: Label) -> str:
+    return _TEMPLATES["label.option"].format(id=label.id, name=_line(label.name or label.id), definition="")
 
 
 def _option(label: Label) -> str:

@@ -33,8 +33,8 @@ _NOTE_PASSES = 2
 _LOOK_BACK = 8000
 _WORD = re.compile(r"[a-z]{3,9}")
 _PLAN = (1, 2, 3)
-_WORN_COPIES = 3
-_WORN = 0.5
+_WORN_COPIES = 2
+_WORN = 0.3
 _DEEP = 200
 
 
@@ -96,7 +96,7 @@ def _open_sources(folder: Path) -> Iterator[str | Chat]:
 def protocol_records(notes: Sequence[LabelledNote], seed: int = 0) -> list[ChatRecord]:
     """Return what the shipped adapter for protocol labels learns: notes alone, worn, and with what is found.
 
-    With every second note stand its most similar notes and the labels whose guidelines fit it best, as
+    With each note once stand its most similar notes and the labels whose guidelines fit it best, as
     ``LabelPipeline`` shows them; for half of them, none made from the same ask or history. So they are wrong about as
     often as on notes from elsewhere, and some prompts lack them: they are to be weighed.
 
@@ -108,8 +108,7 @@ def protocol_records(notes: Sequence[LabelledNote], seed: int = 0) -> list[ChatR
     records = label_records(notes)
     for _ in range(_WORN_COPIES):
         records += label_records([replace(note, text=worn(note.text, draw, draw.random() * _WORN)) for note in notes])
-    chosen = draw.sample(list(notes), len(notes) // 2)
-    asked = [replace(note, text=worn(note.text, draw, draw.choice((0.0, 0.2, _WORN)))) for note in chosen]
+    asked = [replace(note, text=worn(note.text, draw, draw.random() * _WORN)) for note in notes]
     records += _with_what_is_found(notes, asked, draw)
     draw.shuffle(records)
     return records
@@ -128,7 +127,7 @@ def _with_what_is_found(
         for note, hits in zip(asked, kept.nearest(texts, _DEEP), strict=True):
             apart = _alike if draw.random() < 0.5 else _of_one_group
             others = [notes[row] for row, _ in hits if not apart(notes[row], note)]
-            near = others[: draw.choice((EXAMPLES_TUNED, EXAMPLES_TUNED, 1, 0))]
+            near = others[: draw.choice((EXAMPLES_TUNED, EXAMPLES_TUNED, EXAMPLES_TUNED, 0))]
             shown.append([(one.text, one.label) for one in reversed(near)])  # the most similar stands last
         prompts = Writer(None, labels, tuned="examples").chats(texts, shown, index)
     records = label_records(asked)

@@ -67,7 +67,7 @@ def _systems(
     index: rr.HybridIndex, labels: rr.LabelSet, train: Notes, apart: Notes, texts: list[str]
 ) -> dict[str, Results]:
     made: dict[str, Results] = {}
-    pipeline = rr.LabelPipeline(index, labels=labels)
+    pipeline = rr.LabelPipeline(index, None, labels=labels)
     made["zero-shot, RAG"], made["zero-shot, no RAG"] = _both(pipeline, texts)
     if find_spec("torch") is not None:
         llama = rr.LlamaGenerator("small-llama", "small-llama-protocols", quantize="nf4", local_files_only=True)

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from radrag.corpora import corpus_folder, read_labelled_notes, read_markdown
 from radrag.errors import IndexMismatchError, ModelError
+from radrag.generation.llama import LlamaGenerator
 from radrag.indexes.hybrid import HybridIndex
 from radrag.labelling import LabelSet
 from radrag.pipelines.label import LabelPipeline
@@ -68,7 +69,7 @@ def fitted(index: HybridIndex, labels: LabelSet, notes: list[LabelledNote]) -> L
 
 
 def test_unfitted_labels_cite_and_say_that_they_are_not_calibrated(index: HybridIndex, labels: LabelSet) -> None:
-    result = LabelPipeline(index, labels=labels)("haematuria, follow-up of urothelial cancer")
+    result = LabelPipeline(index, None, labels=labels)("haematuria, follow-up of urothelial cancer")
     assert result.label == "ct-urography"
     assert not result.calibrated
     assert result.set == ()
@@ -205,10 +206,34 @@ def test_without_retrieval_is_the_same_text_model_with_its_own_temperature(fitte
 
 
 def test_unfitted_baseline_knows_names_and_definitions_only(index: HybridIndex, labels: LabelSet) -> None:
-    alone = LabelPipeline(index, labels=labels).without_retrieval()
-    bare = LabelPipeline(index, labels=LabelSet(Label(id) for id in labels.ids)).without_retrieval()
+    alone = LabelPipeline(index, None, labels=labels).without_retrieval()
+    bare = LabelPipeline(index, None, labels=LabelSet(Label(id) for id in labels.ids)).without_retrieval()
     assert alone("CT urogram").label == "ct-urography"
     assert bare("renal colic").ranking != alone("renal colic").ranking
+
+
+def test_the_shipped_llama_labels_where_nothing_was_fitted_and_no_generator_given(
+    index: HybridIndex, labels: LabelSet
+) -> None:
+    pytest.importorskip("torch")
+    pytest.importorskip("peft")
+    llama = LlamaGenerator("small-llama", "small-llama-protocols", quantize="nf4", local_files_only=True)
+    pipeline = LabelPipeline(index, labels=labels)
+    assert pipeline(NOTE).manifest["generator"] == llama.fingerprint
+    told = LabelPipeline(index, llama, labels=labels, tuned="examples")
+    (best, score), (name, other) = pipeline(NOTE).ranking[0], told(NOTE).ranking[0]
+    assert best == name
+    assert score == pytest.approx(other, rel=1e-4)
+    assert pipeline.without_retrieval()(NOTE).ranking != pipeline(NOTE).ranking
+    assert LabelPipeline(index, labels=LabelSet([*labels, Label("new")]))._default is None  # not tuned on that one
+    assert LabelPipeline(index, None, labels=labels)(NOTE).manifest["generator"] is None
+
+
+def test_the_default_generator_needs_the_extra(
+    index: HybridIndex, labels: LabelSet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("radrag.labelling.default.find_spec", lambda name: None)
+    assert LabelPipeline(index, labels=labels)(NOTE).manifest["generator"] is None
 
 
 def test_generator_scores_take_part_with_and_without_retrieval(
