@@ -16,6 +16,9 @@ The tree::
 from __future__ import annotations
 
 import importlib
+import importlib.util
+import logging
+import sys
 from types import ModuleType
 
 
@@ -83,6 +86,8 @@ def require(module: str, *, extra: str) -> ModuleType:
     Raises:
         MissingExtraError: If the module itself is absent. An error inside the module is passed on.
     """
+    if module.partition(".")[0] in _BRING_BITSANDBYTES:
+        _import_bitsandbytes()
     try:
         return importlib.import_module(module)
     except ModuleNotFoundError as error:
@@ -92,3 +97,26 @@ def require(module: str, *, extra: str) -> ModuleType:
             f"{module} is not installed, and this needs it. Install it with: pip install 'radrag[{extra}]'",
             name=module,
         ) from error
+
+
+_BRING_BITSANDBYTES = frozenset({"bitsandbytes", "peft", "trl"})
+
+
+def _import_bitsandbytes() -> None:
+    """Import bitsandbytes, if it is installed, without what it would fetch.
+
+    Where the package ``kernels`` is installed too, bitsandbytes 0.50 downloads code from the Hugging Face hub while it
+    is imported, and runs it. Nobody asked for that, and results would differ from machine to machine.
+    """
+    if "bitsandbytes" in sys.modules or importlib.util.find_spec("bitsandbytes") is None:
+        return
+    log = logging.getLogger("bitsandbytes.backends.cpu.ops")  # it would say that it fetched nothing
+    level, known = log.level, {name: sys.modules[name] for name in ("kernels",) if name in sys.modules}
+    log.setLevel(logging.ERROR)
+    sys.modules["kernels"] = None  # type: ignore[assignment]  # an import of it now fails
+    try:
+        importlib.import_module("bitsandbytes")
+    finally:
+        del sys.modules["kernels"]
+        sys.modules.update(known)
+        log.setLevel(level)

@@ -1,3 +1,5 @@
+import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -14,7 +16,8 @@ def test_tree_is_as_drawn() -> None:
     assert issubclass(errors.IndexMismatchError, errors.IndexStateError)
     assert issubclass(errors.IndexCorruptError, errors.IndexStateError)
     drawn = [value for value in vars(errors).values() if isinstance(value, type) and issubclass(value, Exception)]
-    assert len(drawn) == 8
+    assert issubclass(errors.TrainingError, errors.ModelError)
+    assert len(drawn) == 9
     assert all(issubclass(error, RadragError) for error in drawn)
     assert all(error.__name__ in (errors.__doc__ or "") for error in drawn)
 
@@ -52,3 +55,17 @@ def test_error_inside_the_module_is_passed_on(tmp_path: Path, monkeypatch: pytes
     with pytest.raises(ModuleNotFoundError, match="radrag_absent_too") as caught:
         require("radrag_broken_inside", extra="llama")
     assert not isinstance(caught.value, MissingExtraError)
+
+
+@pytest.mark.torch
+def test_nothing_is_fetched_while_bitsandbytes_is_imported(tmp_path: Path) -> None:
+    pytest.importorskip("bitsandbytes")
+    fake = "import pathlib\ndef get_kernel(*a, **k):\n    pathlib.Path(__file__).with_name('asked').touch()\n"
+    (tmp_path / "kernels.py").write_text(fake)
+    code = "from radrag.errors import require; require('peft', extra='llama'); import kernels; kernels.get_kernel"
+    done = subprocess.run(
+        [sys.executable, "-c", code], env={**os.environ, "PYTHONPATH": str(tmp_path)}, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert not (tmp_path / "asked").exists()
+    assert "kernels" not in done.stderr

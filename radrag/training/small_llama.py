@@ -124,7 +124,7 @@ def _with_what_is_found(
         true = np.asarray([labels.ids.index(note.label) for note in notes])
         kept = Neighbours([note.text for note in notes], true, len(labels), index.encoder)
         shown = []
-        for note, hits in zip(asked, kept.nearest(texts, _DEEP), strict=True):
+        for note, hits in zip(notes, kept.nearest(texts, _DEEP), strict=True):
             apart = _alike if draw.random() < 0.5 else _of_one_group
             others = [notes[row] for row, _ in hits if not apart(notes[row], note)]
             near = others[: draw.choice((EXAMPLES_TUNED, EXAMPLES_TUNED, EXAMPLES_TUNED, 0))]
@@ -135,10 +135,11 @@ def _with_what_is_found(
 
 
 def _of_one_group(one: LabelledNote, other: LabelledNote) -> bool:
-    return one.group == other.group
+    return one.group == other.group if one.group else one.text == other.text
 
 
 def _alike(one: LabelledNote, other: LabelledNote) -> bool:
     """Return whether two notes were made from the same ask or the same history of one label."""
     parts, others = one.group.split("/"), other.group.split("/")
-    return one.label == other.label and not set(parts[1:]).isdisjoint(others[1:])
+    shared = one.label == other.label and not set(parts[1:]).isdisjoint(others[1:])
+    return shared or _of_one_group(one, other)
