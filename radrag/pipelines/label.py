@@ -11,12 +11,13 @@ from typing import Any, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import softmax
 
 from radrag.calibration import conformal_set
 from radrag.indexes.encoders import load_encoder
 from radrag.indexes.hybrid import HybridIndex
 from radrag.labelling.cite import cite
-from radrag.labelling.default import default_generator
+from radrag.labelling.default import DEFAULT_WEIGHT, default_generator
 from radrag.labelling.ensemble import Ensemble, Sources
 from radrag.labelling.label_set import LabelSet
 from radrag.labelling.manifest import (
@@ -42,8 +43,8 @@ class LabelPipeline:
 
     Without ``fit`` it goes by what the generator or the guidelines say, and its scores are not calibrated. ``fit`` adds
     a text model and a search over the labelled notes, and pools them with the guidelines and the generator. Without
-    ``fit`` and with ``generator`` left out, the small Llama that ships labels with shipped protocols, if the ``llama``
-    extra is installed; the manifest names it.
+    ``fit`` and with ``generator`` left out, the small Llama that ships takes part beside the guidelines, where the
+    labels are shipped protocols and the ``llama`` extra is installed; the manifest names it. None leaves it out.
 
     Args:
         index: Guidelines, each a document whose id is a label's; labels without one are labelled but not cited.
@@ -226,10 +227,13 @@ class LabelPipeline:
         if self._ensemble is not None:
             return self._ensemble.probabilities(notes, retrieval=self._retrieval)
         sources = self._sources
-        writer = sources.writer or (self._default and self._default[1])
-        if writer:
-            return np.exp(writer.scores(notes, index=sources.index if self._retrieval else None))
-        return np.exp((self._names_only or sources.zero_shot).scores(notes))
+        index = sources.index if self._retrieval else None
+        if sources.writer is not None:
+            return np.exp(sources.writer.scores(notes, index=index))
+        scores = (self._names_only or sources.zero_shot).scores(notes)
+        if self._default is not None:
+            scores = scores + DEFAULT_WEIGHT * self._default[1].scores(notes, index=index)
+        return np.asarray(softmax(scores, axis=1))
 
     def _citations(self, notes: Sequence[str], best: Sequence[int]) -> list[Citation | None]:
         found: list[Citation | None] = [None] * len(notes)
