@@ -9,7 +9,7 @@ length: an id is a reply like any other, and both columns answer the same questi
 (Gema et al., arXiv 2307.03042), and corrects an adapter by preference pairs made of its errors on the calibration notes
 (Rafailov et al., arXiv 2305.18290).
 
-python tests/benchmarks/small_llama.py [--quick] [--methods] [--base NAME] [--adapter NAME] [--json FILE]
+python tests/benchmarks/small_llama.py [--quick] [--greedy] [--methods] [--base NAME] [--adapter NAME] [--json FILE]
 """
 
 from __future__ import annotations
@@ -43,6 +43,7 @@ def main() -> None:
     parser.add_argument("--base", default="small-llama")
     parser.add_argument("--adapter", default="small-llama-protocols")
     parser.add_argument("--split", default="test", choices=["test", "calibration"])
+    parser.add_argument("--greedy", action="store_true", help="no likelihoods, which take most of the time")
     parser.add_argument("--methods", action="store_true", help="also two-step against single-step, and DPO against SFT")
     args = parser.parse_args()
     train, test = rr.load_notes("train"), rr.load_notes(args.split)
@@ -53,6 +54,7 @@ def main() -> None:
         index.add(rr.load_protocols())
         made = _systems(args, index, labels, train, test)
     where = f"{len(test)} hand-written {args.split} notes, {len(labels)} labels"
+    where += ", greedy in both columns" if args.greedy else ""
     _table(where, made, args)
     if args.methods:
         compare_methods(args)
@@ -88,10 +90,11 @@ def _systems(
             part, near = texts[start : start + _BLOCK], shown[start : start + _BLOCK]
             chats = writer.chats(part, near, found)
             replies += [one.text for one in llama.generate(chats, rr.GenerationParams(max_new_tokens=room))]
-            scores.append(np.asarray(llama.score(chats, list(labels.ids))))
+            if not args.greedy:
+                scores.append(np.asarray(llama.score(chats, list(labels.ids))))
         greedy = [float(reply in {note.label, *note.also}) for reply, note in zip(replies, test, strict=True)]
         strange = sum(reply not in labels.ids for reply in replies)
-        likely = _right(labels, test, np.concatenate(scores))
+        likely = _right(labels, test, np.concatenate(scores)) if scores else np.asarray(greedy)
         made[name] = {"greedy": np.asarray(greedy), "likelihood": likely, "strange": np.asarray([strange])}
     return made
 
