@@ -33,7 +33,7 @@ NOTES = (
     "Notes: worsening hearing loss on the right with tinnitus, exclude vestibular schwannoma  History: no trauma",
     "Notes: cirrhosis, new 2 cm nodule on surveillance ultrasound, characterise please  History: HBV, AFP 60",
 )
-LLAMA_NOTES = 40
+LLAMA_NOTES = 30
 
 
 def register(app: typer.Typer) -> None:
