@@ -106,7 +106,7 @@ def _preset_command(name: str) -> Any:
 def run_preset(preset: Preset, asked: Asked) -> None:
     """Show what a preset would do, and do it unless only the plan was asked for."""
     from radrag.cli import tune
-    from radrag.training._sources import load_held, load_records, plain_texts
+    from radrag.training._sources import load_records, plain_texts
 
     if asked.adapter is not None and preset.method not in ("qlora", "dpo"):
         raise ValueError(f"--adapter goes with methods qlora and dpo; {preset.name} is of method {preset.method}")
@@ -118,12 +118,7 @@ def run_preset(preset: Preset, asked: Asked) -> None:
     if preset.method in others:
         others[preset.method]()
         return
-    records = load_records(preset.data, asked.data, preset.format)
-    held = (
-        load_held(preset.data, asked.data, preset.format)
-        if asked.valid is None
-        else load_records(preset.data, asked.valid, preset.format)
-    )
+    records, held = load_records(preset.data, asked.data, preset.format, asked.valid)
     texts = plain_texts(asked.texts) if preset.method == "two-step" else []
     note = f"{len(records)} records of {preset.data} ({Path(asked.data).name})"
 

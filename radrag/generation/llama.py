@@ -16,13 +16,15 @@ from numpy.typing import NDArray
 
 from radrag.errors import ModelError, PromptError, require
 from radrag.generation import _loading
+from radrag.generation._tree import ReplyTree, alike
 from radrag.generation._turns import Turns
 from radrag.types import Chat, Generation, GenerationParams
 
 if TYPE_CHECKING:
     from torch import Tensor
-    from transformers import Cache, GenerationConfig, PreTrainedTokenizerBase
+    from transformers import GenerationConfig, PreTrainedTokenizerBase
 
+_TREE_TOKENS = 64  # of replies for each row of a batch
 _MEMORY = re.compile(r"out of memory|not enough memory|can't allocate memory|cannot allocate memory", re.IGNORECASE)
 
 
@@ -137,7 +139,7 @@ class LlamaGenerator:
         replies = [self._turns.reply(option) for option in options]
         prompts = [self._checked(chat, n, max(map(len, replies))) for n, chat in enumerate(chats)]
         scores = np.zeros((len(prompts), len(options)))
-        for rows in _batches(prompts, self.batch_size):
+        for rows in _batches(prompts, max(1, self.batch_size // 8)):  # few prompts, and many replies to each
             with _memory_errors(), self._torch.inference_mode():
                 scores[rows] = self._score([prompts[row] for row in rows], replies)
         return scores
@@ -201,30 +203,33 @@ class LlamaGenerator:
         positions = (mask.cumsum(-1) - 1).clamp(min=0)
         first = self.model(input_ids=ids, attention_mask=mask, position_ids=positions, use_cache=True, logits_to_keep=1)
         opening = first.logits[:, -1].float().log_softmax(-1)
-        scores = np.zeros((len(prompts), len(replies)))
-        share = max(1, self.batch_size // len(prompts))
-        for columns in _batches(replies, share):
-            chosen = [replies[column] for column in columns]
-            tokens, kept = self._padded(chosen, left=False)
-            total = opening[:, tokens[:, 0]]
-            if tokens.shape[1] > 1:
-                cache = _repeated(first.past_key_values, len(columns))
-                rows = tokens[:, :-1].repeat(len(prompts), 1)
-                seen = mask.repeat_interleave(len(columns), 0)
-                steps = torch.arange(rows.shape[1], device=rows.device)
-                logits = self.model(
-                    input_ids=rows,
-                    attention_mask=torch.cat([seen, kept[:, :-1].repeat(len(prompts), 1)], 1),
-                    position_ids=seen.sum(-1, keepdim=True) + steps,
-                    past_key_values=cache,
-                    use_cache=True,
-                ).logits
-                targets = tokens[:, 1:].repeat(len(prompts), 1)
-                each = logits.float().log_softmax(-1).gather(-1, targets[..., None])[..., 0]
-                rest = (each * kept[:, 1:].repeat(len(prompts), 1)).sum(-1)
-                total = total + rest.view(len(prompts), len(columns))
-            scores[:, columns] = total.double().cpu().numpy()
+        scores: NDArray[np.float64] = opening[:, [reply[0] for reply in replies]].double().cpu().numpy()
+        for columns in alike(replies, _TREE_TOKENS * self.batch_size // len(prompts)):
+            tree = ReplyTree.of([replies[column] for column in columns])
+            if not tree.tokens:
+                continue
+            nodes = torch.tensor([tree.tokens, tree.depths], device=ids.device)
+            logits = self.model(
+                input_ids=nodes[0].expand(len(prompts), -1),
+                attention_mask=self._tree_mask(mask, tree),
+                position_ids=mask.sum(-1, keepdim=True) + nodes[1],
+                past_key_values=deepcopy(first.past_key_values),
+                use_cache=True,
+            ).logits
+            known = logits.float().log_softmax(-1)
+            for column, path in zip(columns, tree.paths, strict=True):
+                steps = known[:, list(path), replies[column][1:]]
+                scores[:, column] += steps.double().sum(-1).cpu().numpy()
         return scores
+
+    def _tree_mask(self, mask: Tensor, tree: ReplyTree) -> Tensor:
+        """Return what attention adds, ``[prompts, 1, nodes, width + nodes]``: 0 where a node may look."""
+        torch = self._torch
+        sees = torch.from_numpy(tree.sees).to(mask.device).expand(len(mask), -1, -1)
+        prompt = mask.bool()[:, None, :].expand(-1, len(tree.tokens), -1)
+        open_ = torch.cat([prompt, sees], -1)[:, None]
+        shut = torch.finfo(self.model.dtype).min
+        return torch.zeros(open_.shape, dtype=self.model.dtype, device=mask.device).masked_fill(~open_, shut)
 
 
 class _GumbelNoise:
@@ -263,13 +268,6 @@ def _batches(rows: Sequence[Sequence[int]], size: int) -> Iterator[list[int]]:
     order = sorted(range(len(rows)), key=lambda row: len(rows[row]))
     for start in range(0, len(order), size):
         yield order[start : start + size]
-
-
-def _repeated(cache: Cache, times: int) -> Cache:
-    copy = deepcopy(cache)
-    if times > 1:
-        copy.batch_repeat_interleave(times)
-    return copy
 
 
 @contextmanager

@@ -25,7 +25,7 @@ from radrag.training.preferences import Correction, PreferencePair, pairs_from_c
 from radrag.training.records import ChatRecord, answer_records, is_complete, label_records, report_records
 from radrag.training.small_llama import HELD_SHARE, base_texts, protocol_records
 from radrag.training.splits import grouped_split
-from radrag.types import Chat, Message, Status
+from radrag.types import Chat, LabelledNote, Message, Status
 
 SHIPPED = "shipped"
 _STYLES = ("report", "alpaca")
@@ -33,41 +33,56 @@ _RETRIEVAL = "retrieval"
 _ROLES = ("system", "user", "assistant")
 
 
-def load_records(kind: str, data: str | Path, style: str = "") -> list[ChatRecord]:
-    """Read the records of a kind.
+def load_records(
+    kind: str, data: str | Path, style: str = "", valid: str | Path | None = None
+) -> tuple[list[ChatRecord], list[ChatRecord] | None]:
+    """Read the records of a kind, to train on and to measure on.
 
     Args:
         kind: labels, answers, reports or instructions.
         data: A file, or "shipped". Files of chats (messages, Alpaca, ChatML, Llama-3 text, prompt and completion) are
             read for every kind.
         style: How prompts are written, where the kind leaves a choice: "alpaca" for reports; "retrieval" for labels
-            that are shipped protocols, some with what is found for the note (a tenth of the notes is left out).
+            that are shipped protocols, some with what is found for the note (to measure on, always the note alone).
+        valid: A file to measure on.
+
+    Returns:
+        Records to train on; and those of ``valid``, or without it a tenth left out of "retrieval", or None.
 
     Raises:
         ValueError: If there is no such kind, or nothing of that kind ships.
-        CorpusError: If the file cannot be read.
+        CorpusError: If a file cannot be read.
     """
-    makers: dict[str, Callable[[], list[ChatRecord]]] = {
-        "labels": lambda: _labels(data, style)[0],
-        "answers": lambda: answer_records(_shipped_questions() if data == SHIPPED else _rows(Path(data))),
-        "reports": lambda: _reports(data, style),
-        "instructions": lambda: list(read_instructions(data)),
+    makers: dict[str, Callable[[str | Path], list[ChatRecord]]] = {
+        "labels": lambda source: label_records(_notes(source)),
+        "answers": lambda source: answer_records(_shipped_questions() if source == SHIPPED else _rows(Path(source))),
+        "reports": lambda source: _reports(source, style),
+        "instructions": lambda source: list(read_instructions(source)),
     }
     if kind not in makers:
         raise ValueError(f"records must be of kind {', '.join(makers)}, got {kind!r}")
+    if kind == "labels" and style not in ("", _RETRIEVAL):
+        raise ValueError(f"format must be {_RETRIEVAL!r} or left out, got {style!r}")
     if data == SHIPPED and kind == "instructions":
         raise ValueError("no instructions ship: name a file with --data")
-    if data != SHIPPED and not Path(data).is_file():
-        raise CorpusError("there is no such file", file=data)
-    records = list(read_instructions(data)) if data != SHIPPED and _is_chats(Path(data)) else makers[kind]()
-    if not records:
-        raise CorpusError(f"holds no record of kind {kind}", file=data)
-    return records
 
+    def read(source: str | Path) -> list[ChatRecord]:
+        records = list(read_instructions(source)) if _is_chats(source) else makers[kind](source)
+        if not records:
+            raise CorpusError(f"holds no record of kind {kind}", file=source)
+        return records
 
-def load_held(kind: str, data: str | Path, style: str = "") -> list[ChatRecord] | None:
-    """Return the records that ``load_records`` left out to be measured on, None where it leaves out none."""
-    return _labels(data, style)[1] if kind == "labels" and style == _RETRIEVAL else None
+    for source in (data, valid):
+        if source not in (None, SHIPPED) and not Path(source).is_file():
+            raise CorpusError("there is no such file", file=source)
+    held = None if valid is None else read(valid)
+    if kind != "labels" or style != _RETRIEVAL or _is_chats(data):
+        return read(data), held
+    notes = _notes(data)
+    if held is None:
+        notes, left = grouped_split(notes, HELD_SHARE, 0)
+        held = label_records(left)
+    return protocol_records(notes), held
 
 
 def load_texts(data: str | Path, seed: int = 0) -> list[str | Chat]:
@@ -167,22 +182,19 @@ def _chat(row: Row) -> Chat:
     return tuple(Message(turn["role"], neutralise_tokens(turn["content"])) for turn in turns)
 
 
-def _labels(data: str | Path, style: str) -> tuple[list[ChatRecord], list[ChatRecord] | None]:
-    if style not in ("", _RETRIEVAL):
-        raise ValueError(f"format must be {_RETRIEVAL!r} or left out, got {style!r}")
-    notes = load_notes("train") if data == SHIPPED else list(read_labelled_notes(data))
-    if not style:
-        return label_records(notes), None
-    train, held = grouped_split(notes, HELD_SHARE, 0)
-    return protocol_records(train), label_records(held)
+def _notes(data: str | Path) -> list[LabelledNote]:
+    return load_notes("train") if data == SHIPPED else list(read_labelled_notes(data))
 
 
 def _rows(path: Path) -> list[Mapping[str, Any]]:
     return [row.values for row in json_rows(path) if row.need("question")]
 
 
-def _is_chats(path: Path) -> bool:
+def _is_chats(data: str | Path) -> bool:
     """Whether a file holds records that are chats already."""
+    if data == SHIPPED:
+        return False
+    path = Path(data)
     if path.name.removesuffix(".gz").endswith(".json"):
         return True
     if not path.name.removesuffix(".gz").endswith(".jsonl"):

@@ -212,7 +212,7 @@ def drawn(preset: str, tokenizer: Any, longest: int, tokens: int) -> tuple[list[
     from radrag.training._sources import load_records
 
     chosen = load_preset(preset)
-    known = load_records(chosen.data, "shipped", chosen.format)[:2000]
+    known = load_records(chosen.data, "shipped", chosen.format)[0][:2000]
     rows = encode(known, Turns(tokenizer))
     fitting = [pair for pair in zip(known, rows, strict=True) if len(pair[1]["input_ids"]) <= longest]
     made: list[Any] = []
@@ -231,7 +231,7 @@ def write(given: dict[str, Any]) -> dict[str, Any]:
     from radrag.training._sources import load_records
 
     size, room = (4, 8) if given["quick"] else (32, 64)
-    chats = [record.prompt for record in load_records("answers", "shipped")[:size]]
+    chats = [record.prompt for record in load_records("answers", "shipped")[0][:size]]
     llama = rr.LlamaGenerator(given["base"], quantize="nf4", batch_size=size)
     params = rr.GenerationParams(max_new_tokens=room)
     llama.generate(chats[:2], rr.GenerationParams(max_new_tokens=4))

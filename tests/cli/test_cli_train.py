@@ -104,7 +104,7 @@ def test_every_preset_runs(name: str, folder: Path, tmp_path: Path) -> None:
 def test_alpaca_words_are_what_the_report_preset_shows(folder: Path) -> None:
     from radrag.training._sources import load_records
 
-    record = load_records("reports", folder / "reports.jsonl", "alpaca")[0]
+    record = load_records("reports", folder / "reports.jsonl", "alpaca")[0][0]
     assert "### Instruction:" in record.prompt[0].content
     assert record.completion == "Clear lungs 0."
 
@@ -156,7 +156,7 @@ def test_held_out_data_can_be_named(folder: Path, tmp_path: Path) -> None:
     valid = lines(tmp_path / "valid.jsonl", [{"text": "colic", "label": "ct-stone"}] * 1)
     at = ("--base", folder / "base", "--data", folder / "labels.jsonl", "--valid", valid, "--out", tmp_path / "made")
     made = json.loads(run("train", "small-llama-protocols", *at, *QUICK, *ROOM))
-    assert made["statistics"]["n"] == 20
+    assert made["statistics"]["n"] == 20 * 4  # as they are, worn twice, and with what is found
     assert made["valid_loss"] > 0
 
 
