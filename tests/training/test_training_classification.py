@@ -23,33 +23,9 @@ from radrag.training.classification import LlamaClassifier, train_classifier
 from radrag.training.config import QLoraConfig
 
 pytestmark = pytest.mark.train
+BASE = {"pad_token_id": None}  # as that of the released Llamas
 FAST = QLoraConfig(steps=60, batch=8, max_length=64, lr=5e-3, valid_share=0.2, quantize=None, checkpoints=0)
 LABELS = ("flank", "deaf", "left")
-
-
-@pytest.fixture(scope="module")
-def base(tokenizer_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    import transformers
-
-    torch.manual_seed(0)
-    folder = tmp_path_factory.mktemp("head") / "tiny"
-    tokenizer = transformers.AutoTokenizer.from_pretrained(tokenizer_folder)
-    config = transformers.LlamaConfig(
-        vocab_size=len(tokenizer),
-        hidden_size=64,
-        intermediate_size=64,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        num_key_value_heads=2,
-        max_position_embeddings=128,
-        tie_word_embeddings=True,
-        bos_token_id=tokenizer.bos_token_id,
-        eos_token_id=tokenizer.eos_token_id,
-        pad_token_id=None,  # as that of the released Llamas
-    )
-    transformers.LlamaForCausalLM(config).save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
-    return folder
 
 
 def truth_of(texts: list[str]) -> list[list[int]]:

@@ -22,31 +22,6 @@ pytestmark = pytest.mark.train
 CHATS = [(Message("user", "Notes: flank pain"),), (Message("user", "History: 54 yo, deafness"),)]
 
 
-@pytest.fixture(scope="module")
-def base(tokenizer_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    import transformers
-
-    torch.manual_seed(0)
-    folder = tmp_path_factory.mktemp("merge") / "tiny"
-    tokenizer = transformers.AutoTokenizer.from_pretrained(tokenizer_folder)
-    config = transformers.LlamaConfig(
-        vocab_size=len(tokenizer),
-        hidden_size=64,
-        intermediate_size=128,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        num_key_value_heads=2,
-        max_position_embeddings=128,
-        tie_word_embeddings=True,
-        bos_token_id=tokenizer.bos_token_id,
-        eos_token_id=tokenizer.eos_token_id,
-        pad_token_id=tokenizer.pad_token_id,
-    )
-    transformers.LlamaForCausalLM(config).save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
-    return folder
-
-
 def make_adapter(base: Path, folder: Path, **settings: Any) -> Path:
     """Write an adapter with random weights of a size that changes replies; name it as made for the base."""
     import peft
@@ -104,7 +79,7 @@ def test_merged_model_loads_everywhere_and_scores_as_base_and_adapter(base: Path
     assert result.nf4_difference > result.difference
     record = json.loads((result.folder / "radrag.json").read_text())
     assert record["kind"] == "merged"
-    assert record["base"] == {"name": "tiny", "digest": weights_digest(base), "revision": None}
+    assert record["base"] == {"name": base.name, "digest": weights_digest(base), "revision": None}
     assert record["adapter"] == {"name": "adapter", "digest": weights_digest(adapter)}
     assert record["digest"] == weights_digest(result.folder)
     assert record["agreement"]["difference"] == result.difference

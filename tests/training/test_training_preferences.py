@@ -27,31 +27,6 @@ FAST = QLoraConfig(steps=12, batch=8, max_length=96, lr=3e-3, quantize=None, r=8
 
 
 @pytest.fixture(scope="module")
-def base(tokenizer_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    import transformers
-
-    torch.manual_seed(0)
-    folder = tmp_path_factory.mktemp("dpo") / "tiny"
-    tokenizer = transformers.AutoTokenizer.from_pretrained(tokenizer_folder)
-    config = transformers.LlamaConfig(
-        vocab_size=len(tokenizer),
-        hidden_size=64,
-        intermediate_size=64,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        num_key_value_heads=2,
-        max_position_embeddings=128,
-        tie_word_embeddings=True,
-        bos_token_id=tokenizer.bos_token_id,
-        eos_token_id=tokenizer.eos_token_id,
-        pad_token_id=tokenizer.pad_token_id,
-    )
-    transformers.LlamaForCausalLM(config).save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
-    return folder
-
-
-@pytest.fixture(scope="module")
 def sft(base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An adapter with random weights, which stands for one that was tuned."""
     import peft

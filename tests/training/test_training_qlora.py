@@ -25,18 +25,6 @@ CONFIG = QLoraConfig(steps=4, batch=4, max_length=96, r=4, checkpoints=0)
 
 
 @pytest.fixture(scope="module")
-def base(tokenizer_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("models") / "random"
-    tokenizer = transformers.AutoTokenizer.from_pretrained(tokenizer_folder)
-    tokenizer.save_pretrained(folder)
-    torch.manual_seed(0)
-    shape = {"hidden_size": 64, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2}
-    config = transformers.LlamaConfig(vocab_size=len(tokenizer), eos_token_id=tokenizer.eos_token_id, **shape)
-    transformers.LlamaForCausalLM(config).save_pretrained(folder)
-    return folder
-
-
-@pytest.fixture(scope="module")
 def notes(texts: list[str]) -> list[LabelledNote]:
     return [LabelledNote(text, "mr-iac" if "deafness" in text else "ct-stone") for text in texts[::8]]
 

@@ -22,22 +22,10 @@ from radrag.training.qlora import QLoraConfig, train_qlora  # noqa: E402
 from radrag.types import LabelledNote  # noqa: E402
 
 pytestmark = pytest.mark.train
+BASE = {"tie_word_embeddings": False}
 CONFIG = QLoraConfig(
     steps=12, batch=2, accumulate=2, max_length=96, dropout=0.1, evaluations=6, patience=5, r=4, valid_share=0.2
 )
-
-
-@pytest.fixture(scope="module")
-def base(tokenizer_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A Llama with random weights."""
-    folder = tmp_path_factory.mktemp("models") / "random"
-    tokenizer = transformers.AutoTokenizer.from_pretrained(tokenizer_folder)
-    tokenizer.save_pretrained(folder)
-    torch.manual_seed(0)
-    shape = {"hidden_size": 64, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2}
-    config = transformers.LlamaConfig(vocab_size=len(tokenizer), eos_token_id=tokenizer.eos_token_id, **shape)
-    transformers.LlamaForCausalLM(config).save_pretrained(folder)
-    return folder
 
 
 @pytest.fixture(scope="module")
