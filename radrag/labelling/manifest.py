@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +11,17 @@ from radrag.errors import IndexMismatchError, ModelError
 from radrag.indexes.hybrid import HybridIndex
 from radrag.indexes.tokens import fingerprint as tokenizer_fingerprint
 from radrag.labelling.label_set import LabelSet
+from radrag.labelling.rules import Rules
 from radrag.protocols import Encoder
-from radrag.types import Label
 
-FORMAT = 1
-_NEEDED = frozenset({"coverage", "seed", "tuned", "retrieval", "label_set", "files"})
+FORMAT = 2
+SETTINGS = ("coverage", "seed", "tuned", "use", "sets", "risk", "delta")
+_NEEDED = frozenset({*SETTINGS, "retrieval", "rules", "label_set", "files"})
 
 
-def made_with(labels: LabelSet, index: HybridIndex, encoder: Encoder, generator: object) -> dict[str, Any]:
+def made_with(
+    labels: LabelSet, index: HybridIndex, encoder: Encoder, generator: object, rules: Rules | None = None
+) -> dict[str, Any]:
     """Return hashes and names of everything that a label rests on besides the examples."""
     return {
         "labels": labels.fingerprint,
@@ -27,6 +29,7 @@ def made_with(labels: LabelSet, index: HybridIndex, encoder: Encoder, generator:
         "encoder": encoder.fingerprint,
         "tokenizer": tokenizer_fingerprint(),
         "generator": None if generator is None else _name(generator),
+        "rules": None if rules is None else rules.fingerprint,
     }
 
 
@@ -49,20 +52,28 @@ def check_made_with(folder: Path, kept: Mapping[str, Any], here: Mapping[str, An
             ModelError,
             "pass the generator that it was fitted with (None if there was none), or fit it again",
         ),
+        "rules": (ModelError, "pass the rules that it was fitted with, or fit it again"),
     }
     for key, (error, remedy) in remedies.items():
         if kept.get(key) != here[key]:
             raise error(f"{folder} was made with {key} {kept.get(key)}, but {here[key]} is given: {remedy}")
 
 
-def stored_labels(labels: LabelSet) -> list[dict[str, Any]]:
+def stored_labels(labels: LabelSet) -> dict[str, Any]:
     """Return a label set as JSON values."""
-    return [asdict(label) for label in labels]
+    return labels.to_dict()
 
 
-def read_labels(values: list[dict[str, Any]]) -> LabelSet:
-    """Return what ``stored_labels`` gave as a label set."""
-    return LabelSet(Label(**{**value, "synonyms": tuple(value["synonyms"])}) for value in values)
+def read_labels(values: Any) -> LabelSet:
+    """Return what ``stored_labels`` gave as a label set.
+
+    Raises:
+        ModelError: If it is something else.
+    """
+    try:
+        return LabelSet.from_dict(values)
+    except ValueError as error:
+        raise ModelError(f"the manifest holds no label set ({error}); save the pipeline again") from error
 
 
 def file_hashes(folder: Path) -> dict[str, str]:

@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import csc_array, vstack
 from scipy.special import log_softmax
 
 from radrag.indexes.hybrid import HybridIndex
 from radrag.indexes.searcher import Mode
 from radrag.indexes.tokens import tokenize
 from radrag.labelling.cite import is_indications
-from radrag.labelling.features import fit_vocabulary, vectorise
+from radrag.labelling.features import features, fit_vocabulary, vectorise
 from radrag.labelling.label_set import LabelSet, described
 from radrag.labelling.memory import memory_searcher
 from radrag.labelling.text_model import TextModel
 from radrag.protocols import Encoder
 from radrag.types import Document, Span
+
+_BLOCK = 4_096  # labels whose words are counted at a time
+_DEPTH = 10  # labels that each search contributes for one that is wanted
+_LEAST_DEPTH = 200
 
 
 class ZeroShot:
@@ -36,13 +42,10 @@ class ZeroShot:
         known = list(_known(labels, guidelines or {}))
         fields = [list(texts) for texts in zip(*known, strict=True)]
         self._searchers = [memory_searcher(texts, encoder.encode(texts, "passage"), encoder) for texts in fields]
-        whole = ["\n".join(dict.fromkeys(texts)) for texts in known]
-        vocabulary, idf = fit_vocabulary(whole)
-        rows = vectorise([tokenize(text) for text in whole], vocabulary, idf)
-        self._words = TextModel(vocabulary, idf, rows.toarray(), np.zeros(self._size, dtype=np.float32))
+        self._texts = ["\n".join(dict.fromkeys(texts)) for texts in known]
 
     def scores(self, notes: Sequence[str]) -> NDArray[np.float64]:
-        """Return log-scores ``[n, labels]``."""
+        """Return log-scores ``[n, labels]``; for sets of thousands ``nearest`` and ``scores_of`` make less of them."""
         total = np.zeros((len(notes), self._size))
         for searcher in self._searchers:
             for place, hits in enumerate(searcher.search(notes, self._size, None, Mode.HYBRID)):
@@ -50,9 +53,81 @@ class ZeroShot:
                     total[place, row] += score
         return np.asarray(log_softmax(total, axis=1), dtype=np.float64)
 
+    def scores_of(self, notes: Sequence[str], positions: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Return log-scores among some labels only, such as the candidates of a ``LabelIndex``.
+
+        Args:
+            notes: Texts ``[n]``.
+            positions: Labels of each note ``[n, k]``, each once.
+
+        Returns:
+            float64 ``[n, k]`` in the order of ``positions``. The searches' scores are brought to one scale
+            among these labels, so they are not those of ``scores`` with the other labels left out.
+
+        Raises:
+            ValueError: If the shape is another, or a position is no label or occurs twice for a note.
+        """
+        if positions.ndim != 2 or len(positions) != len(notes) or not positions.size:
+            raise ValueError(f"positions must have shape [{len(notes)}, k], k at least 1, got {list(positions.shape)}")
+        if positions.min() < 0 or positions.max() >= self._size:
+            raise ValueError(
+                f"positions must be from 0 to {self._size - 1}, got {positions.min()} to {positions.max()}"
+            )
+        if (np.diff(np.sort(positions, axis=1), axis=1) == 0).any():
+            raise ValueError("positions of a note must differ, got one twice")
+        total = np.stack([self._among(note, row)[row] for note, row in zip(notes, positions, strict=True)])
+        return np.asarray(log_softmax(total, axis=1), dtype=np.float64)
+
+    def nearest(self, notes: Sequence[str], k: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """Find the best labels of each note without scoring all of them.
+
+        Args:
+            notes: Texts ``[n]``.
+            k: Labels wanted, from 1 to the number of labels.
+
+        Returns:
+            Positions ``[n, k]``, best first and ties by position, and their log-scores ``[n, k]`` among these.
+        """
+        if not 1 <= k <= self._size:
+            raise ValueError(f"k must be from 1 to the {self._size} labels, got {k}")
+        depth = min(self._size, max(_LEAST_DEPTH, _DEPTH * k))
+        positions = np.empty((len(notes), k), dtype=np.int64)
+        kept = np.empty((len(notes), k))
+        for place, note in enumerate(notes):
+            searches = (searcher.search([note], depth, None, Mode.HYBRID)[0] for searcher in self._searchers)
+            found = np.unique([row for hits in searches for row, *_ in hits])
+            total = self._among(note, found)[found]
+            order = np.lexsort((found, -total))[:k]
+            positions[place], kept[place] = found[order], total[order]
+        return positions, np.asarray(log_softmax(kept, axis=1), dtype=np.float64)
+
     def evidence(self, note: str, label: int) -> tuple[Span, ...]:
         """Return the phrases that the note shares with what is known about a label, as ``TextModel.evidence`` does."""
-        return self._words.evidence(note, label)
+        vocabulary, idf, weights = self._words
+        # Only the columns of the note's own words: all of them would be labels times words.
+        names = list(dict.fromkeys(name for name in features(tokenize(note)) if name in vocabulary))
+        columns = [vocabulary[name] for name in names]
+        here = {name: place for place, name in enumerate(names)}
+        model = TextModel(here, idf[columns], weights[:, columns].toarray(), np.zeros(self._size, dtype=np.float32))
+        return model.evidence(note, label)
+
+    def _among(self, note: str, rows: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Return scores ``[labels]``, brought to one scale among these rows and 0 elsewhere."""
+        mask, total = np.zeros(self._size, dtype=np.bool_), np.zeros(self._size)
+        mask[rows] = True
+        for searcher in self._searchers:
+            for row, score, *_ in searcher.search([note], len(rows), [mask], Mode.HYBRID)[0]:
+                total[row] += score
+        return total
+
+    @cached_property
+    def _words(self) -> tuple[dict[str, int], NDArray[np.float32], csc_array]:
+        vocabulary, idf = fit_vocabulary(self._texts)
+        blocks = [
+            vectorise([tokenize(text) for text in self._texts[start : start + _BLOCK]], vocabulary, idf)
+            for start in range(0, self._size, _BLOCK)
+        ]
+        return vocabulary, idf, csc_array(vstack(blocks))
 
 
 def guidelines_of(labels: LabelSet, index: HybridIndex) -> dict[str, Document]:

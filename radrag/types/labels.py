@@ -19,12 +19,16 @@ class Label:
         name: Name as people write it.
         definition: One sentence that says what it is.
         synonyms: Other names and abbreviations.
+        parent: Id of the label that this one is a kind of, "" for none.
+        examples: Texts that the label is right for.
     """
 
     id: str
     name: str = ""
     definition: str = ""
     synonyms: tuple[str, ...] = ()
+    parent: str = ""
+    examples: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,11 +48,12 @@ class LabelResult:
         note: The note as given.
         label: Id of the most probable label.
         probability: Its probability; calibrated if ``calibrated``.
-        ranking: Every label's id with its probability, most probable first.
+        ranking: Every label's id with its probability, most probable first; of large label sets only the candidates.
         set: Ids that hold the right one with the fitted coverage, most probable first; empty if not fitted.
         evidence: The spans of the note that spoke most for the label, strongest first.
         citations: Guideline passages that back the label.
         calibrated: Whether the probabilities were calibrated on labelled notes.
+        abstained: Whether the label is less sure than the risk that was asked for allows; it is then a guess.
         warnings: What a reader should know.
         manifest: What produced this.
     """
@@ -63,6 +68,7 @@ class LabelResult:
     calibrated: bool = False
     warnings: tuple[str, ...] = ()
     manifest: Mapping[str, Any] = field(default_factory=dict)
+    abstained: bool = False
 
     def to_dict(self) -> dict[str, Any]:
         """Return it as plain JSON values."""
@@ -82,6 +88,7 @@ class LabelledNote:
         id: Name of the note, "" if it has none.
         group: Notes of one group (a patient, a template) never sit on both sides of a split; "" groups by text.
         also: Other labels that would be right too.
+        metadata: JSON values that slice results or trace the note, such as ``site``, ``sex``, ``age``, ``modality``.
     """
 
     text: str
@@ -89,3 +96,4 @@ class LabelledNote:
     id: str = ""
     group: str = ""
     also: tuple[str, ...] = ()
+    metadata: Mapping[str, Any] = field(default_factory=dict, hash=False)
