@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
 
 # Set here, not in a fixture: some of these are read when a library is imported, which collection already does.
 os.environ["HF_HUB_OFFLINE"] = "1"
@@ -41,7 +42,9 @@ def _guarded(name: str) -> Any:
 
 
 def pytest_configure() -> None:
-    """Block connections before the first test module is imported."""
+    """Block connections before the first test module is imported; no example fails for being slow on a busy machine."""
+    settings.register_profile("radrag", deadline=None)
+    settings.load_profile("radrag")
     for name in _CONNECT:
         setattr(socket.socket, name, _guarded(name))
 

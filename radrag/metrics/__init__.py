@@ -7,8 +7,25 @@ through ``bootstrap`` (or ``paired_bootstrap`` against a baseline), a metric of 
 
 from __future__ import annotations
 
+from radrag.metrics.agreement import kappa
+from radrag.metrics.bioasq import (
+    FactoidScore,
+    RetrievalScore,
+    Snippet,
+    YesNoScore,
+    bioasq_documents,
+    bioasq_factoid,
+    bioasq_list,
+    bioasq_snippets,
+    bioasq_yes_no,
+    geometric_map,
+)
+from radrag.metrics.bleu_score import bleu, sentence_bleu
 from radrag.metrics.calibration import ReliabilityBin, brier, expected_calibration_error, reliability_table
-from radrag.metrics.classification import Confusion, accuracy, auroc, confusion, f1, multilabel_f1
+from radrag.metrics.citations import CitationScore, CitedClaim, citation_scores, quote_exactness, unsupported_rate
+from radrag.metrics.classification import Confusion, accuracy, auprc, auroc, confusion, f1, multilabel_f1
+from radrag.metrics.label_table import LabelRow, multilabel_exact_match, multilabel_table, per_label
+from radrag.metrics.prf import PrecisionRecallF1
 from radrag.metrics.ranking import average_precision, hit, ndcg, precision, recall, reciprocal_rank
 from radrag.metrics.resampling import (
     Estimate,
@@ -18,32 +35,75 @@ from radrag.metrics.resampling import (
     mcnemar,
     paired_bootstrap,
 )
+from radrag.metrics.rouge import rouge_l, rouge_n, rouge_su
+from radrag.metrics.semantic import cosine_similarity, greedy_match, semantic_match
+from radrag.metrics.testing import PermutationTest, SignTest, holm, permutation_test, sign_test
 from radrag.metrics.text import exact_match, normalize_answer, token_f1
+from radrag.metrics.trec import bpref, r_precision, trec_gmap, trec_order
 
 __all__ = [
+    "CitationScore",
+    "CitedClaim",
     "Confusion",
     "Estimate",
+    "FactoidScore",
+    "LabelRow",
     "McNemar",
+    "PermutationTest",
+    "PrecisionRecallF1",
     "ReliabilityBin",
+    "RetrievalScore",
+    "SignTest",
+    "Snippet",
+    "YesNoScore",
     "accuracy",
+    "auprc",
     "auroc",
     "average_precision",
+    "bioasq_documents",
+    "bioasq_factoid",
+    "bioasq_list",
+    "bioasq_snippets",
+    "bioasq_yes_no",
+    "bleu",
     "bootstrap",
     "bootstrap_statistic",
+    "bpref",
     "brier",
+    "citation_scores",
     "confusion",
+    "cosine_similarity",
     "exact_match",
     "expected_calibration_error",
     "f1",
+    "geometric_map",
+    "greedy_match",
     "hit",
+    "holm",
+    "kappa",
     "mcnemar",
+    "multilabel_exact_match",
     "multilabel_f1",
+    "multilabel_table",
     "ndcg",
     "normalize_answer",
     "paired_bootstrap",
+    "per_label",
+    "permutation_test",
     "precision",
+    "quote_exactness",
+    "r_precision",
     "recall",
     "reciprocal_rank",
     "reliability_table",
+    "rouge_l",
+    "rouge_n",
+    "rouge_su",
+    "semantic_match",
+    "sentence_bleu",
+    "sign_test",
     "token_f1",
+    "trec_gmap",
+    "trec_order",
+    "unsupported_rate",
 ]

@@ -1,4 +1,4 @@
-"""How well predicted labels agree with true ones: accuracy, F1, AUROC, confusion.
+"""How well predicted labels agree with true ones: accuracy, F1, AUROC, AUPRC, confusion.
 
 A label that is neither true nor predicted anywhere has no F1 (0 / 0). It raises ValueError, unless ``zero_division``
 says what to count it as; nothing is averaged in silently.
@@ -208,6 +208,18 @@ def multilabel_f1(
     return _ratio(counts, zero_division) if average is None else _averaged(counts, average, zero_division)
 
 
+def _both_classes(name: str, true: ArrayLike, score: ArrayLike) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
+    positive, values = flags("true", true), numbers("score", score)
+    n = same_length(true=positive, score=values)
+    n_positive = int(positive.sum())
+    if n_positive in (0, n):
+        raise ValueError(
+            f"true must hold both classes, got {n_positive} of 1 and {n - n_positive} of 0; "
+            f"{name} is undefined here, count it apart"
+        )
+    return positive, values
+
+
 def auroc(true: ArrayLike, score: ArrayLike) -> float:
     """Return the area under the ROC curve: how often a positive scores above a negative, a tie counting half.
 
@@ -223,18 +235,36 @@ def auroc(true: ArrayLike, score: ArrayLike) -> float:
     Raises:
         ValueError: If only one class occurs, a score is not finite, or the lengths differ.
     """
-    positive, values = flags("true", true), numbers("score", score)
-    n = same_length(true=positive, score=values)
-    n_positive = int(positive.sum())
-    if n_positive in (0, n):
-        raise ValueError(
-            f"true must hold both classes, got {n_positive} of 1 and {n - n_positive} of 0; "
-            "AUROC is undefined here, count it apart"
-        )
+    positive, values = _both_classes("AUROC", true, score)
+    n, n_positive = len(positive), int(positive.sum())
     _, which, ties = np.unique(values, return_inverse=True, return_counts=True)
     mean_rank = np.cumsum(ties) - (ties - 1) / 2
     above = mean_rank[which][positive].sum() - n_positive * (n_positive + 1) / 2
     return float(above / (n_positive * (n - n_positive)))
+
+
+def auprc(true: ArrayLike, score: ArrayLike) -> float:
+    """Return the area under the precision-recall curve as average precision: precision at each rise of recall.
+
+    Source: scikit-learn's ``average_precision_score``. Steps are not joined by straight lines, which would be too kind
+    (Davis and Goadrich, ICML 2006). Equal scores are cut together. A score that says nothing gives the share of
+    positives, so compare figures of equal shares only.
+
+    Args:
+        true: 0 or 1 [n].
+        score: Finite scores [n], higher for more likely positive.
+
+    Returns:
+        Between 0 and 1.
+
+    Raises:
+        ValueError: If only one class occurs, a score is not finite, or the lengths differ.
+    """
+    positive, values = _both_classes("AUPRC", true, score)
+    _, which = np.unique(-values, return_inverse=True)
+    hits, given = np.bincount(which, weights=positive), np.bincount(which)
+    precision = np.cumsum(hits) / np.cumsum(given)
+    return float((precision * hits).sum() / positive.sum())
 
 
 def confusion(

@@ -18,7 +18,7 @@ from radrag.metrics._checks import at_least, not_a_string
 Id = TypeVar("Id", bound=Hashable)
 
 
-def _checked_ranking(ranked: Sequence[Id], k: int | None) -> Sequence[Id]:
+def checked_ranking(ranked: Sequence[Id], k: int | None) -> Sequence[Id]:
     """Return the first ``k`` of ``ranked``, all of it for None; the whole of it is checked for duplicates."""
     not_a_string("ranked", ranked)
     if k is not None:
@@ -31,7 +31,7 @@ def _checked_ranking(ranked: Sequence[Id], k: int | None) -> Sequence[Id]:
     return ranked[:k]
 
 
-def _checked_gains(relevant: AbstractSet[Id] | Mapping[Id, float]) -> dict[Id, float]:
+def checked_gains(relevant: AbstractSet[Id] | Mapping[Id, float]) -> dict[Id, float]:
     """Return the gain of each relevant id, those of gain 0 left out."""
     not_a_string("relevant", relevant)
     judged = dict(relevant) if isinstance(relevant, Mapping) else dict.fromkeys(relevant, 1.0)
@@ -69,7 +69,7 @@ def ndcg(ranked: Sequence[Id], relevant: AbstractSet[Id] | Mapping[Id, float], k
     Raises:
         ValueError: If nothing is relevant, an id is ranked twice, a gain is negative, or k is below 1.
     """
-    top, gains = _checked_ranking(ranked, k), _checked_gains(relevant)
+    top, gains = checked_ranking(ranked, k), checked_gains(relevant)
     ideal = sorted(gains.values(), reverse=True)[:k]
     return _dcg(gains.get(item, 0.0) for item in top) / _dcg(ideal)
 
@@ -99,7 +99,7 @@ def average_precision(
     Raises:
         ValueError: If nothing is relevant, an id is ranked twice, a gain is negative, or k is below 1.
     """
-    top, gains = _checked_ranking(ranked, k), _checked_gains(relevant)
+    top, gains = checked_ranking(ranked, k), checked_gains(relevant)
     ranks = [rank for rank, item in enumerate(top, start=1) if item in gains]
     total = math.fsum(found / rank for found, rank in enumerate(ranks, start=1))
     return total / (min(k, len(gains)) if reachable and k is not None else len(gains))
@@ -119,7 +119,7 @@ def recall(ranked: Sequence[Id], relevant: AbstractSet[Id] | Mapping[Id, float],
     Raises:
         ValueError: If nothing is relevant, an id is ranked twice, a gain is negative, or k is below 1.
     """
-    top, gains = _checked_ranking(ranked, k), _checked_gains(relevant)
+    top, gains = checked_ranking(ranked, k), checked_gains(relevant)
     return sum(item in gains for item in top) / len(gains)
 
 
@@ -137,7 +137,7 @@ def precision(ranked: Sequence[Id], relevant: AbstractSet[Id] | Mapping[Id, floa
     Raises:
         ValueError: If nothing is relevant, an id is ranked twice, a gain is negative, or k is below 1.
     """
-    top, gains = _checked_ranking(ranked, k), _checked_gains(relevant)
+    top, gains = checked_ranking(ranked, k), checked_gains(relevant)
     return sum(item in gains for item in top) / k
 
 
@@ -155,7 +155,7 @@ def hit(ranked: Sequence[Id], relevant: AbstractSet[Id] | Mapping[Id, float], k:
     Raises:
         ValueError: If nothing is relevant, an id is ranked twice, a gain is negative, or k is below 1.
     """
-    top, gains = _checked_ranking(ranked, k), _checked_gains(relevant)
+    top, gains = checked_ranking(ranked, k), checked_gains(relevant)
     return float(any(item in gains for item in top))
 
 
@@ -175,5 +175,5 @@ def reciprocal_rank(
     Raises:
         ValueError: If nothing is relevant, an id is ranked twice, a gain is negative, or k is below 1.
     """
-    top, gains = _checked_ranking(ranked, k), _checked_gains(relevant)
+    top, gains = checked_ranking(ranked, k), checked_gains(relevant)
     return next((1.0 / rank for rank, item in enumerate(top, start=1) if item in gains), 0.0)

@@ -1,10 +1,15 @@
 """How sure a figure is: bootstrap intervals, clustered and paired, and McNemar's exact test.
 
-Intervals are percentile intervals (Efron and Tibshirani, An Introduction to the Bootstrap, 1993, section 13.3). Where
-items come in groups (notes of a patient, questions about an article), pass ``groups``: whole groups are then drawn
-(Davison and Hinkley, Bootstrap Methods and their Application, 1997, section 3.8), as items of a group are not
-independent. The interval is too narrow where there are few items or groups (below some 30), and has no width where all
-values are equal: 20 right out of 20 give [1, 1], which overstates what 20 items can show.
+Intervals are expanded percentile intervals (Hesterberg, The American Statistician 69(4), 2015, section 4.4): percentile
+intervals (Efron and Tibshirani, An Introduction to the Bootstrap, 1993, section 13.3) at levels moved outwards by what
+Student's t and the factor sqrt(n / (n - 1)) ask of n items or groups: 0.4 % wider at 400, 6 % at 30.
+In simulations (tests/metrics/test_metrics_coverage.py) they cover the truth 93.5 to 96 % of the time from some 30 items
+or groups on, where plain percentile intervals fall to 93 % and BCa intervals to 92 %.
+
+Where items come in groups (notes of a patient, questions about an article), pass ``groups``: whole groups are then
+drawn (Davison and Hinkley, Bootstrap Methods and their Application, 1997, section 3.8), as items of a group are not
+independent. The interval is still too narrow where values are very skewed and few (a lognormal mean of 50: 91 %), and
+has no width where all values are equal: 20 right out of 20 give [1, 1], which overstates what 20 items can show.
 """
 
 from __future__ import annotations
@@ -109,14 +114,22 @@ class _Plan:
             yield from (np.concatenate([members[unit] for unit in row]) for row in block)
 
     def estimate(self, value: float, resampled: NDArray[np.float64]) -> Estimate:
-        """Return the percentile interval of the resampled values that are defined."""
+        """Return the expanded percentile interval of the resampled values that are defined."""
         defined = resampled[np.isfinite(resampled)]
         if defined.size == 0:
             raise ValueError(f"the statistic is undefined on all {resampled.size} resamples; there are too few items")
-        low, high = np.quantile(defined, [(1 - self.level) / 2, (1 + self.level) / 2])
+        low, high = np.quantile(defined, _levels(self.level, self.units))
         groups = self.units if self.clustered else None
         undefined = resampled.size - defined.size
         return Estimate(float(value), float(low), float(high), len(self.codes), self.level, groups, undefined)
+
+
+def _levels(level: float, units: int) -> tuple[float, float]:
+    """Return the two levels at which the interval cuts the resampled values."""
+    from scipy.special import ndtr, stdtrit
+
+    lower = float(ndtr(math.sqrt(units / (units - 1)) * stdtrit(units - 1, (1 - level) / 2)))
+    return lower, 1 - lower
 
 
 def _plan(n: int, n_resamples: int, seed: int, level: float, groups: Iterable[Hashable] | None) -> _Plan:
@@ -173,7 +186,7 @@ def bootstrap_statistic(
         groups: Group of each item [n]; whole groups are drawn.
 
     Returns:
-        The statistic of all rows with its percentile interval.
+        The statistic of all rows with its interval.
 
     Raises:
         ValueError: If there are no arrays, the lengths differ, there are fewer than 2 items or groups, or the statistic
@@ -214,7 +227,7 @@ def bootstrap(
         groups: Group of each item [n]; whole groups are drawn. The value stays the statistic of all items.
 
     Returns:
-        The statistic of all items with its percentile interval.
+        The statistic of all items with its interval.
 
     Raises:
         ValueError: If a value is not finite, the lengths differ, or there are fewer than 2 items or groups.
@@ -247,7 +260,7 @@ def paired_bootstrap(
         groups: Group of each item [n]; whole groups are drawn.
 
     Returns:
-        Mean of ``system - baseline``, above 0 if the system is better, with its percentile interval.
+        Mean of ``system - baseline``, above 0 if the system is better, with its interval.
 
     Raises:
         ValueError: If a score is not finite, the lengths differ, or there are fewer than 2 items or groups.
@@ -257,7 +270,7 @@ def paired_bootstrap(
     return bootstrap(left - right, n_resamples=n_resamples, seed=seed, level=level, groups=groups)
 
 
-def _binomial_two_sided(successes: int, failures: int) -> float:
+def binomial_two_sided(successes: int, failures: int) -> float:
     """Return the exact two-sided p of a fair coin: twice the smaller tail, at most 1."""
     # In logarithms, as 2**-n underflows from n = 1075 on.
     n = successes + failures
@@ -288,4 +301,4 @@ def mcnemar(system_correct: ArrayLike, baseline_correct: ArrayLike) -> McNemar:
     same_length(system_correct=left, baseline_correct=right)
     masks = (left & right, left & ~right, ~left & right, ~left & ~right)
     both, system_only, baseline_only, neither = (int(mask.sum()) for mask in masks)
-    return McNemar(both, system_only, baseline_only, neither, _binomial_two_sided(system_only, baseline_only))
+    return McNemar(both, system_only, baseline_only, neither, binomial_two_sided(system_only, baseline_only))

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import sklearn.metrics as reference
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from radrag.metrics import Confusion, accuracy, auroc, confusion, f1, multilabel_f1
@@ -136,6 +136,7 @@ def test_arrays_and_lists_score_alike() -> None:
 
 
 @given(pairs)
+@settings(max_examples=40, deadline=None)  # each reference call takes milliseconds
 def test_agrees_with_sklearn(items: list[tuple[int, int]]) -> None:
     true, predicted = map(list, zip(*items, strict=True))
     assert accuracy(true, predicted) == pytest.approx(reference.accuracy_score(true, predicted))
@@ -149,6 +150,7 @@ def test_agrees_with_sklearn(items: list[tuple[int, int]]) -> None:
 
 
 @given(st.data())
+@settings(max_examples=40, deadline=None)  # each reference call takes milliseconds
 def test_multilabel_agrees_with_sklearn(data: st.DataObject) -> None:
     n, m = data.draw(st.integers(1, 12)), data.draw(st.integers(2, 5))
     cells = st.lists(st.lists(st.integers(0, 1), min_size=m, max_size=m), min_size=n, max_size=n)
@@ -159,6 +161,7 @@ def test_multilabel_agrees_with_sklearn(data: st.DataObject) -> None:
 
 
 @given(st.lists(st.tuples(st.booleans(), st.integers(-3, 3)), min_size=2).filter(lambda x: len({y for y, _ in x}) == 2))
+@settings(max_examples=40, deadline=None)  # each reference call takes milliseconds
 def test_auroc_agrees_with_sklearn_and_mirrors(items: list[tuple[bool, int]]) -> None:
     true, score = map(np.array, zip(*items, strict=True))
     area = auroc(true, score)
