@@ -8,6 +8,10 @@ from radrag.corpora.chunking import Chunking, chunk, split_sentences
 from radrag.corpora.folders import READERS, FileFailure, FolderCorpus, read_files, read_folder
 from radrag.corpora.formatted import read_docx, read_html, read_pdf
 from radrag.corpora.guidelines import read_markdown, read_text
+from radrag.corpora.i2b2 import read_i2b2_2012, read_i2b2_2012_folder
+from radrag.corpora.mimic import NoteEvents
+from radrag.corpora.openi import read_openi, read_openi_folder
+from radrag.corpora.order_notes import read_order_notes
 from radrag.corpora.pubmed import read_deletions, read_pubmed
 from radrag.corpora.records import Fields, read_csv, read_jsonl, read_labelled_notes, read_questions
 from radrag.corpora.reports import read_finding_sets, read_reports
@@ -32,6 +36,7 @@ __all__ = [
     "Fields",
     "FileFailure",
     "FolderCorpus",
+    "NoteEvents",
     "chunk",
     "corpus_folder",
     "load_card",
@@ -49,9 +54,14 @@ __all__ = [
     "read_finding_sets",
     "read_folder",
     "read_html",
+    "read_i2b2_2012",
+    "read_i2b2_2012_folder",
     "read_jsonl",
     "read_labelled_notes",
     "read_markdown",
+    "read_openi",
+    "read_openi_folder",
+    "read_order_notes",
     "read_pdf",
     "read_pubmed",
     "read_questions",

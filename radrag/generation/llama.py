@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from copy import deepcopy
 from functools import cached_property
 from pathlib import Path
 from types import ModuleType
@@ -16,7 +15,7 @@ from numpy.typing import NDArray
 
 from radrag.errors import ModelError, PromptError, require
 from radrag.generation import _loading
-from radrag.generation._tree import ReplyTree, alike
+from radrag.generation._scoring import ReplyScorer, like_batches, padded
 from radrag.generation._turns import Turns
 from radrag.types import Chat, Generation, GenerationParams
 
@@ -24,7 +23,6 @@ if TYPE_CHECKING:
     from torch import Tensor
     from transformers import GenerationConfig, PreTrainedTokenizerBase
 
-_TREE_TOKENS = 64  # of replies for each row of a batch
 _MEMORY = re.compile(r"out of memory|not enough memory|can't allocate memory|cannot allocate memory", re.IGNORECASE)
 
 
@@ -119,30 +117,38 @@ class LlamaGenerator:
         params = params or GenerationParams()
         prompts = [self._checked(chat, n, 1) for n, chat in enumerate(chats)]
         written: dict[int, Generation] = {}
-        for rows in _batches(prompts, self.batch_size):
+        for rows in like_batches(prompts, self.batch_size):
             with _memory_errors(), self._torch.inference_mode():
                 written.update(zip(rows, self._write([prompts[row] for row in rows], params), strict=True))
         return [written[row] for row in range(len(prompts))]
 
-    def score(self, chats: Sequence[Chat], options: Sequence[str]) -> NDArray[np.float64]:
+    def score(self, chats: Sequence[Chat], options: Sequence[str], *, floor: float = 0.0) -> NDArray[np.float64]:
         """Return the log-probability of each option as the whole next turn, its end of turn included.
+
+        What all prompts begin with is computed once, and so is what options have in common.
 
         Args:
             chats: The prompts.
             options: Replies, none of them empty.
+            floor: Share of the best option's probability, 0 to 1, below which an option need not be exact: it gets an
+                upper bound of its log-probability, itself below that share. 0 makes all exact; 1 only the best, in far
+                less time; with 0.001 a softmax over the options is off by very little.
 
         Returns:
             ``[len(chats), len(options)]`` natural logarithms.
+
+        Raises:
+            PromptError: If a prompt leaves no room for the longest option.
+            ModelError: If memory runs out.
         """
-        if not options or any(not option for option in options):
-            raise ValueError(f"options must be non-empty texts, got {list(options)!r}")
+        if isinstance(options, str) or not options or any(not option for option in options):
+            raise ValueError(f"options must be non-empty texts, got {options!r:.200}")
+        if not 0 <= floor <= 1:
+            raise ValueError(f"floor must be between 0 (all options exact) and 1 (only the best), got {floor}")
         replies = [self._turns.reply(option) for option in options]
         prompts = [self._checked(chat, n, max(map(len, replies))) for n, chat in enumerate(chats)]
-        scores = np.zeros((len(prompts), len(options)))
-        for rows in _batches(prompts, max(1, self.batch_size // 8)):  # few prompts, and many replies to each
-            with _memory_errors(), self._torch.inference_mode():
-                scores[rows] = self._score([prompts[row] for row in rows], replies)
-        return scores
+        with _memory_errors(), self._torch.inference_mode():
+            return ReplyScorer(self.model, self._pad, self.batch_size, floor)(prompts, replies)
 
     def _checked(self, chat: Chat, position: int, room: int) -> list[int]:
         ids = self._turns.prompt(chat)
@@ -154,13 +160,7 @@ class LlamaGenerator:
         return ids
 
     def _padded(self, rows: Sequence[Sequence[int]], *, left: bool) -> tuple[Tensor, Tensor]:
-        width = max(map(len, rows))
-        fills = [[self._pad] * (width - len(row)) for row in rows]
-        masks = [[0] * (width - len(row)) for row in rows]
-        ids = [[*fill, *row] if left else [*row, *fill] for fill, row in zip(fills, rows, strict=True)]
-        mask = [[*m, *[1] * len(r)] if left else [*[1] * len(r), *m] for m, r in zip(masks, rows, strict=True)]
-        device = self.model.device
-        return self._torch.tensor(ids, device=device), self._torch.tensor(mask, device=device)
+        return padded(self._torch, rows, self._pad, self.model.device, left=left)
 
     def _config(self, new_tokens: int) -> GenerationConfig:
         config = require("transformers", extra="llama").GenerationConfig
@@ -197,40 +197,6 @@ class LlamaGenerator:
             new_tokens=len(ids) if end is None else end,
         )
 
-    def _score(self, prompts: list[list[int]], replies: list[list[int]]) -> NDArray[np.float64]:
-        torch = self._torch
-        ids, mask = self._padded(prompts, left=True)
-        positions = (mask.cumsum(-1) - 1).clamp(min=0)
-        first = self.model(input_ids=ids, attention_mask=mask, position_ids=positions, use_cache=True, logits_to_keep=1)
-        opening = first.logits[:, -1].float().log_softmax(-1)
-        scores: NDArray[np.float64] = opening[:, [reply[0] for reply in replies]].double().cpu().numpy()
-        for columns in alike(replies, _TREE_TOKENS * self.batch_size // len(prompts)):
-            tree = ReplyTree.of([replies[column] for column in columns])
-            if not tree.tokens:
-                continue
-            nodes = torch.tensor([tree.tokens, tree.depths], device=ids.device)
-            logits = self.model(
-                input_ids=nodes[0].expand(len(prompts), -1),
-                attention_mask=self._tree_mask(mask, tree),
-                position_ids=mask.sum(-1, keepdim=True) + nodes[1],
-                past_key_values=deepcopy(first.past_key_values),
-                use_cache=True,
-            ).logits
-            known = logits.float().log_softmax(-1)
-            for column, path in zip(columns, tree.paths, strict=True):
-                steps = known[:, list(path), replies[column][1:]]
-                scores[:, column] += steps.double().sum(-1).cpu().numpy()
-        return scores
-
-    def _tree_mask(self, mask: Tensor, tree: ReplyTree) -> Tensor:
-        """Return what attention adds, ``[prompts, 1, nodes, width + nodes]``: 0 where a node may look."""
-        torch = self._torch
-        sees = torch.from_numpy(tree.sees).to(mask.device).expand(len(mask), -1, -1)
-        prompt = mask.bool()[:, None, :].expand(-1, len(tree.tokens), -1)
-        open_ = torch.cat([prompt, sees], -1)[:, None]
-        shut = torch.finfo(self.model.dtype).min
-        return torch.zeros(open_.shape, dtype=self.model.dtype, device=mask.device).masked_fill(~open_, shut)
-
 
 class _GumbelNoise:
     """Makes greedy decoding sample: argmax of logits / T plus Gumbel noise (Maddison et al., 2014).
@@ -261,13 +227,6 @@ class _StopStrings:
         texts = self._tokenizer.batch_decode(new, skip_special_tokens=True)
         done = [any(string in text for string in self._stop) for text in texts]
         return self._torch.tensor(done, dtype=self._torch.bool, device=input_ids.device)
-
-
-def _batches(rows: Sequence[Sequence[int]], size: int) -> Iterator[list[int]]:
-    """Positions of rows in batches of like length."""
-    order = sorted(range(len(rows)), key=lambda row: len(rows[row]))
-    for start in range(0, len(order), size):
-        yield order[start : start + size]
 
 
 @contextmanager

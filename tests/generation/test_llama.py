@@ -92,7 +92,54 @@ def test_score_of_options_that_share_a_beginning_sums_below_one(llama: LlamaGene
 def test_score_refuses_empty_options(llama: LlamaGenerator) -> None:
     with pytest.raises(ValueError, match="non-empty"):
         llama.score(CHATS, ["a", ""])
+    with pytest.raises(ValueError, match="non-empty"):
+        llama.score(CHATS, "ct")
     assert llama.score([], ["a"]).shape == (0, 1)
+    assert llama.score([], ["a"], floor=1).shape == (0, 1)
+
+
+@pytest.mark.parametrize("batch_size", [1, 3, 16])
+@pytest.mark.parametrize("floor", [1.0, 0.3, 1e-3, 1e-12])
+def test_score_with_a_floor_is_exact_above_it_and_a_bound_below(base: Path, batch_size: int, floor: float) -> None:
+    llama = LlamaGenerator(base, device="cpu", batch_size=batch_size)
+    options = [*OPTIONS, "ct-stone-low", "ct-spine", "mr", "mr-brain", "mr-brain-tumour"]
+    expected = np.array([[plain_score(llama, chat, option) for option in options] for chat in CHATS])
+    found = llama.score(CHATS, options, floor=floor)
+    least = expected.max(axis=1, keepdims=True) + np.log(floor)
+    above = expected >= least - 1e-5
+    np.testing.assert_allclose(found[above], expected[above], atol=1e-4)
+    assert (found >= expected - 1e-4).all()
+    assert (found[~above] < np.broadcast_to(least, found.shape)[~above] + 1e-4).all()
+    assert (found.argmax(axis=1) == expected.argmax(axis=1)).all()
+
+
+def test_a_beginning_that_all_prompts_share_changes_nothing(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    llama = LlamaGenerator(base, device="cpu", batch_size=2)
+    chats = [(Message("system", "Labels: ct-stone, mr-iac, ct. One of them."), *chat) for chat in CHATS]
+    expected = [[plain_score(llama, chat, option) for option in OPTIONS] for chat in chats]
+    shared, tokens = llama.model.forward, []
+
+    def count(*args: Any, **kwargs: Any) -> Any:
+        tokens.append(kwargs["input_ids"].numel())
+        return shared(*args, **kwargs)
+
+    monkeypatch.setattr(llama.model, "forward", count)
+    np.testing.assert_allclose(llama.score(chats, OPTIONS), expected, atol=1e-4)
+    read = sum(tokens)
+    np.testing.assert_allclose(llama.score(chats, OPTIONS, floor=1e-9), expected, atol=1e-4)
+    tokens.clear()
+    for chat in chats:
+        llama.score([chat], OPTIONS)
+    assert read < 0.7 * sum(tokens)
+    same = [chats[0]] * 3  # what is shared may not be a whole prompt
+    np.testing.assert_allclose(llama.score(same, OPTIONS), [expected[0]] * 3, atol=1e-4)
+    np.testing.assert_allclose(llama.score(same, OPTIONS, floor=1e-9), [expected[0]] * 3, atol=1e-4)
+
+
+@pytest.mark.parametrize("floor", [-0.1, 1.1, float("nan")])
+def test_score_refuses_other_floors(llama: LlamaGenerator, floor: float) -> None:
+    with pytest.raises(ValueError, match="between 0"):
+        llama.score(CHATS, OPTIONS, floor=floor)
 
 
 @pytest.mark.parametrize("temperature", [0.0, 0.8])
