@@ -1,10 +1,9 @@
-"""``radrag label``: fit, predict."""
+"""``radrag label``: fit, predict; the other verbs are in ``label_loop`` and ``review``."""
 
 from __future__ import annotations
 
-import csv
-import json
-import sys
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,7 +13,7 @@ from radrag.cli.app import fail, show
 from radrag.cli.index import Folder, Json
 
 if TYPE_CHECKING:
-    from radrag.types import LabelResult
+    from radrag.labelling.batches import BatchProgress
 
 commands = typer.Typer(no_args_is_help=True, help="Label notes, with evidence and guideline citations.")
 Fitted = Annotated[Path, typer.Option("--model", help="Folder of the fitted labeller.")]
@@ -23,6 +22,10 @@ Column = Annotated[str, typer.Option("--text", help="Column or key of the note."
 
 def register(app: typer.Typer) -> None:
     """Hang the verbs under ``radrag``."""
+    from radrag.cli import label_loop, review
+
+    label_loop.register(commands)
+    review.register(commands)
     app.add_typer(commands, name="label")
 
 
@@ -62,41 +65,65 @@ def fit(
 @commands.command()
 def predict(
     index: Folder,
-    notes: Annotated[str, typer.Argument(help="A note; or a .csv or .jsonl file of notes.")],
+    notes: Annotated[str, typer.Argument(help="A note; or a file of notes: .csv, .jsonl (also .gz), .parquet.")],
     model: Fitted,
     text: Column = "text",
-    out: Annotated[Path | None, typer.Option(help="Write JSON Lines here instead of printing.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Write a row for each note here instead of printing, a file of the "
+                                             "same kinds. If it is interrupted, run the same command again.")] = None,
+    id: Annotated[str | None, typer.Option("--id", help="Column of the note's name, to be kept in --out.")] = None,
+    keep: Annotated[list[str] | None, typer.Option(help="Column to take over to --out. May be repeated.")] = None,
+    anew: Annotated[bool, typer.Option("--anew", help="Begin anew, and replace --out if it is there.")] = False,
     as_json: Json = False,
-) -> None:
-    """Label one note or a file of notes."""
+) -> None:  # fmt: skip
+    """Label one note or a file of notes. A note that cannot be labelled has its error in its row of --out."""
     from radrag.indexes.hybrid import HybridIndex
+    from radrag.labelling.batches import predict_file
     from radrag.pipelines.label import LabelPipeline
 
-    texts = _notes(Path(notes), text) if notes.endswith((".csv", ".jsonl")) else [notes]
+    many = notes.removesuffix(".gz").endswith((".csv", ".jsonl", ".parquet"))
+    if out is not None:
+        if not many:
+            fail("--out is for a file of notes; leave it out for one note")
+        with HybridIndex.open(index) as opened:
+            pipeline = LabelPipeline.load(model, opened)
+            with _counter() as told:
+                done = predict_file(
+                    pipeline, notes, out, text=text, id=id, keep=keep or (), resume=not anew, progress=told
+                )
+        value = {"rows": done.rows, "errors": done.errors, "kinds": dict(done.kinds), "seconds": done.seconds}
+        show(value, str(done), as_json)
+        return
+    texts = _notes(Path(notes), text) if many else [notes]
     with HybridIndex.open(index) as opened:
         results = LabelPipeline.load(model, opened).batch(texts)
-    if out is not None:
-        _write(out, results)
-        typer.echo(f"{len(results)} notes labelled; written to {out}.")
-        return
     show([result.to_dict() for result in results], "\n\n".join(map(str, results)), as_json)
 
 
+def _counter() -> AbstractContextManager[Callable[[BatchProgress], None] | None]:
+    """Return a line that counts, as a context; nothing where nobody watches."""
+    from rich.console import Console
+
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        return nullcontext(None)
+
+    from rich.status import Status
+
+    class Line(Status):
+        def __enter__(self) -> Any:
+            super().__enter__()
+            return lambda done: self.update(
+                f"{done.rows:,} notes, {done.errors:,} with an error, {done.rate:,.0f} a second"
+            )
+
+    return Line("Labelling", console=console)
+
+
 def _notes(path: Path, column: str) -> list[str]:
+    from radrag.corpora.rows import rows
+
     if not path.is_file():
         fail(f"{path} does not exist; give a file of notes, or a note")
-    with path.open(encoding="utf-8-sig", newline="") as stream:
-        rows: list[Any] = (
-            list(csv.DictReader(stream)) if path.suffix == ".csv" else [json.loads(line) for line in stream]
-        )
-    csv.field_size_limit(sys.maxsize)
-    for number, row in enumerate(rows, start=1):
-        if not isinstance(row.get(column), str) or not row[column].strip():
-            fail(f"{path}, record {number}: no text under {column!r}; name the column with --text (here: {list(row)})")
-    return [row[column] for row in rows]
-
-
-def _write(path: Path, results: list[LabelResult]) -> None:
-    draft = path.with_name(f".{path.name}.new")
-    draft.write_text("".join(json.dumps(one.to_dict(), ensure_ascii=False) + "\n" for one in results), encoding="utf-8")
-    draft.replace(path)
+    if path.suffix == ".parquet":
+        fail("results of a .parquet file go to a file; name it with --out")
+    return [row.filled(column) for row in rows(path)]

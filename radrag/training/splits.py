@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Literal, TypeVar
 
 from radrag.generation.prompts import bare
-from radrag.training._near import near_pairs
+from radrag.labelling.near import near_pairs
 from radrag.training.records import ChatRecord
 from radrag.types import LabelledNote
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from radrag.corpora import load_notes
 from radrag.generation import prompts
-from radrag.training._near import near_pairs
+from radrag.labelling.near import near_pairs
 from radrag.training.records import ChatRecord, report_records
 from radrag.training.splits import balance, check_leaks, grouped_split, leaks
 from radrag.types import LabelledNote, Message
