@@ -8,7 +8,7 @@ from typing import Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from radrag.types import Chat, Draft, Generation, GenerationParams, Hit
+from radrag.types import Chat, ClaimVerdict, Draft, Generation, GenerationParams, Hit
 
 Kind = Literal["query", "passage"]
 
@@ -50,3 +50,10 @@ class Reader(Protocol):
 
     def read_alone(self, questions: Sequence[str]) -> list[Draft]:
         """Draft answers without passages: the baseline. A reader that cannot returns empty drafts."""
+
+
+class Verifier(Protocol):
+    """Says whether passages support claims."""
+
+    def verify(self, claims: Sequence[str], passages: Sequence[Sequence[str]]) -> list[ClaimVerdict]:
+        """Return one verdict for each claim, on its own passages; ``"unchecked"`` where it cannot tell."""

@@ -121,7 +121,7 @@ _PLACE = re.compile(r"\{\w+\}")
 
 def neutralise(text: str) -> str:
     """Put a space after the first character of all that could pass for a control token or a delimiter, once visible."""
-    return _CONTROL_RE.sub(lambda match: match.group() + " ", text)
+    return _CONTROL_RE.sub(lambda match: match.group() + " ", _INVISIBLE.sub("", text))
 
 
 def neutralise_tokens(text: str) -> str:

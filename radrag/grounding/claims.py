@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cache
 
 from radrag.errors import IndexCorruptError
-from radrag.grounding.support import THRESHOLD, find_support
-from radrag.types import Citation, Claim, Document, Draft, DraftClaim, Hit
+from radrag.grounding.quotes import check_quotes
+from radrag.grounding.support import find_support
+from radrag.grounding.verifier import AlignmentVerifier
+from radrag.protocols import Verifier
+from radrag.types import AlteredQuote, Citation, Claim, ClaimVerdict, Document, Draft, DraftClaim, Hit
 
 _PMID = re.compile(r"\bPMID:?\s*(\d{1,8})\b")
+_ALTERED = "words in quotation marks are not those of the source"
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,53 +31,102 @@ class Grounded:
     unknown: tuple[str, ...]
 
 
-def ground(draft: Draft, hits: Sequence[Hit], document: Callable[[str], Document]) -> Grounded:
+def ground(
+    draft: Draft, hits: Sequence[Hit], document: Callable[[str], Document], verifier: Verifier | None = None
+) -> Grounded:
     """Match each statement of a draft to characters of the passages it names, or of any that was shown.
+
+    A passage that its source retracted never counts.
 
     Args:
         draft: What a reader wrote.
         hits: The passages it was shown, in the order shown.
         document: Looks up a stored document; every quote is checked against its text.
+        verifier: Says what passages support; the one that ships if left out.
 
     Raises:
         IndexCorruptError: If a passage is not what the store holds.
     """
     hits = hits[: draft.shown]
-    numbers: dict[str, int] = {}
-    claims = [_claim(stated, hits, document, numbers) for stated in draft.claims]
+    found = _Grounding(hits, document, default_verifier() if verifier is None else verifier)
+    claims = tuple(found.claim(stated) for stated in draft.claims)
     shown = {hit.passage.document_id.removeprefix("PMID:") for hit in hits}
     unknown: dict[str, None] = {}
     for stated in draft.claims:
         unknown.update({f"[{key}]": None for key in stated.keys if not 1 <= key <= len(hits)})
         unknown.update({f"PMID:{pmid}": None for pmid in _PMID.findall(stated.text) if pmid not in shown})
-    return Grounded(tuple(claims), tuple(unknown))
+    return Grounded(claims, tuple(unknown))
 
 
-def _claim(
-    stated: DraftClaim, hits: Sequence[Hit], document: Callable[[str], Document], numbers: dict[str, int]
-) -> Claim:
-    text = _PMID.sub(" ", stated.text)  # a PMID is a citation, not a number that the source must hold
-    named = [hits[key - 1] for key in dict.fromkeys(stated.keys) if 1 <= key <= len(hits)]
-    found = _supports(text, named)
-    if not any(score >= THRESHOLD for _, _, _, score in found):
-        found = _supports(text, hits)[:1] or found
-    carried = [item for item in found if item[3] >= THRESHOLD]
-    citations = tuple(_citation(hit, start, end, document, numbers) for hit, start, end, _ in carried)
-    return Claim(stated.text, citations, bool(carried), max((score for *_, score in found), default=0.0))
+@cache
+def default_verifier() -> AlignmentVerifier:
+    """Return the verifier that ships, loaded once."""
+    return AlignmentVerifier()
 
 
-def _supports(claim: str, hits: Sequence[Hit]) -> list[tuple[Hit, int, int, float]]:
-    """Return (hit, start, end, score) for each hit that shares a term with the claim, best first; none retracted."""
-    found = []
-    for hit in hits:
-        support = None if hit.passage.metadata.get("retracted") else find_support(claim, hit.passage.text)
-        if support is not None:
-            found.append((hit, support.start, support.end, support.score))
-    return sorted(found, key=lambda item: -item[3])
+class _Grounding:
+    def __init__(self, hits: Sequence[Hit], document: Callable[[str], Document], verifier: Verifier) -> None:
+        self._hits, self._document, self._verifier = hits, document, verifier
+        self._numbers: dict[str, int] = {}
+
+    def claim(self, stated: DraftClaim) -> Claim:
+        """Check a statement with the passages it names first, then with all."""
+        text = _PMID.sub(" ", stated.text)  # a PMID is a citation, not a number that the source must hold
+        usable = [hit for hit in self._hits if not _retracted(hit)]
+        named = [self._hits[key - 1] for key in dict.fromkeys(stated.keys) if 1 <= key <= len(self._hits)]
+        verdicts = self._verdicts(text, [hit for hit in named if hit in usable])
+        if not any(one.verdict == "supported" for _, one in verdicts):
+            others = [(hit, one) for hit, one in self._verdicts(text, usable) if one.verdict == "supported"]
+            verdicts = others[:1] or verdicts or self._verdicts(text, usable)[:1]
+        carried = [(hit, one) for hit, one in verdicts if one.verdict == "supported"]
+        best = carried[0][1] if carried else (verdicts[0][1] if verdicts else ClaimVerdict("unsupported", 0.0))
+        altered = self._altered(stated.text, usable)
+        citations = () if altered else tuple(self._cited(text, hit, one) for hit, one in carried)
+        share = self._share(text, [hit for hit, _ in verdicts], bool(carried))
+        made = Claim(
+            stated.text, citations, bool(carried), share, best.verdict, best.probability, best.objections, altered
+        )
+        if altered:
+            verdict = "partly" if carried else best.verdict
+            return replace(made, supported=False, verdict=verdict, objections=(*best.objections, _ALTERED))
+        return made
+
+    def _verdicts(self, text: str, hits: Sequence[Hit]) -> list[tuple[Hit, ClaimVerdict]]:
+        """Return the verdict on each passage alone, the best first."""
+        if not hits or not re.search(r"\w", text):
+            return []
+        made = self._verifier.verify([text] * len(hits), [[hit.passage.text] for hit in hits])
+        pairs = list(zip(hits, made, strict=True))
+        return sorted(pairs, key=lambda pair: (pair[1].verdict != "supported", -(pair[1].probability or 0.0)))
+
+    def _share(self, text: str, hits: Sequence[Hit], carried: bool) -> float:
+        found = (find_support(text, hit.passage.text) for hit in hits)
+        best = max((one.score for one in found if one is not None), default=0.0)
+        return best if carried else min(best, 0.5)
+
+    def _cited(self, text: str, hit: Hit, verdict: ClaimVerdict) -> Citation:
+        start, end = verdict.start, verdict.end
+        if start == end:  # the verifier knows no stretch: a model that only says yes or no
+            near = find_support(text, hit.passage.text)
+            start, end = (near.start, near.end) if near else (0, len(hit.passage.text))
+        return self._cite(hit, start, end)
+
+    def _cite(self, hit: Hit, start: int, end: int) -> Citation:
+        key = self._numbers.setdefault(hit.passage.document_id, len(self._numbers) + 1)
+        return cite(hit, start, end, self._document, key)
+
+    def _altered(self, text: str, hits: Sequence[Hit]) -> tuple[AlteredQuote, ...]:
+        found = []
+        for check in check_quotes(text, [hit.passage.text for hit in hits]):
+            if check.exact:
+                continue
+            near = self._cite(hits[check.passage], check.start, check.end) if check.passage >= 0 else None
+            found.append(AlteredQuote(check.text, near.quote if near else "", near))
+        return tuple(found)
 
 
-def _citation(hit: Hit, start: int, end: int, document: Callable[[str], Document], numbers: dict[str, int]) -> Citation:
-    return cite(hit, start, end, document, numbers.setdefault(hit.passage.document_id, len(numbers) + 1))
+def _retracted(hit: Hit) -> bool:
+    return bool(hit.passage.metadata.get("retracted")) or "retracted" in hit.passage.flags
 
 
 def cite(hit: Hit, start: int, end: int, document: Callable[[str], Document], key: int = 1) -> Citation:

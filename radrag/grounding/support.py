@@ -51,7 +51,7 @@ def find_support(claim: str, text: str) -> Support | None:
         The best stretch, or None if the text shares no term with the claim.
     """
     spans = split_sentences(text)
-    exact = _exact(claim, text, spans)
+    exact = exact_span(claim, text, spans)
     if exact is not None:
         return Support(*exact, 1.0)
     terms = set(tokenize(claim))
@@ -71,7 +71,7 @@ def find_support(claim: str, text: str) -> Support | None:
     return best
 
 
-def _exact(claim: str, text: str, spans: list[tuple[int, int]]) -> tuple[int, int] | None:
+def exact_span(claim: str, text: str, spans: list[tuple[int, int]]) -> tuple[int, int] | None:
     """Find a claim in a text, runs of white space taken as equal; not inside a sentence that is negated elsewhere."""
     words = claim.split()
     if not words:

@@ -5,18 +5,18 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Sequence
 from functools import cached_property
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from radrag._version import __version__
 from radrag.generation.llamaindex import LlamaIndexGenerator
-from radrag.grounding import Confidence, evidence_features, ground
+from radrag.grounding import Confidence, default_verifier, evidence_features, ground
 from radrag.indexes.encoders import StaticEncoder
 from radrag.indexes.filters import Where
 from radrag.indexes.hybrid import HybridIndex
-from radrag.protocols import Reader
+from radrag.protocols import Reader, Verifier
 from radrag.reading.extractive import ExtractiveReader
 from radrag.reading.prompted import PromptedReader
-from radrag.types import Answer, Draft, GenerationParams, Hit
+from radrag.types import Answer, Claim, Draft, GenerationParams, Hit
 
 NOTHING_FOUND = "nothing was found for this question"
 TOO_LITTLE = "the passages found cover too little of the question"
@@ -37,6 +37,9 @@ class QAPipeline:
         min_confidence: Below this evidence score it abstains before the generator is called; 0 never does. By default
             the threshold that ships (``radrag train confidence``).
         params: How a generator decodes.
+        verifier: Says whether passages support a statement; the one that ships if left out.
+        unsupported: ``"mark"`` keeps statements that are not supported, marked as such; ``"drop"`` leaves them out of
+            the answer, and a warning says how many.
     """
 
     def __init__(
@@ -48,7 +51,11 @@ class QAPipeline:
         where: Where | None = None,
         min_confidence: float | None = None,
         params: GenerationParams | None = None,
+        verifier: Verifier | None = None,
+        unsupported: Literal["mark", "drop"] = "mark",
     ) -> None:
+        if unsupported not in ("mark", "drop"):
+            raise ValueError(f"unsupported must be 'mark' or 'drop', got {unsupported!r}")
         if k < 1:
             raise ValueError(f"k must be at least 1, got {k}")
         if min_confidence is not None and not 0 <= min_confidence <= 1:
@@ -58,6 +65,7 @@ class QAPipeline:
         self._k = k
         self._where = where
         self._min_confidence = min_confidence
+        self._given_verifier, self._unsupported = verifier, unsupported
         self._retrieves = True
 
     def __call__(self, question: str) -> Answer:
@@ -84,7 +92,10 @@ class QAPipeline:
 
     def without_retrieval(self) -> Self:
         """Return the baseline: the same reader with the question alone."""
-        other = type(self)(self._index, self._reader, k=self._k, where=self._where)
+        other = type(self)(
+            self._index, self._reader, k=self._k, where=self._where, verifier=self._given_verifier,
+            unsupported=self._unsupported,
+        )  # fmt: skip
         other._retrieves = False
         return other
 
@@ -93,11 +104,16 @@ class QAPipeline:
         if draft is None:
             reason = TOO_LITTLE if hits else NOTHING_FOUND
             return Answer(question, (), None, True, reason, confidence, hits, manifest=manifest)
-        grounded = ground(draft, hits, self._index.document)
+        grounded = ground(draft, hits, self._index.document, self._verifier)
         reason = _reason(draft, any(claim.supported for claim in grounded.claims), self._retrieves)
+        claims, notes = grounded.claims, _counted(grounded.claims)
+        if self._unsupported == "drop" and self._retrieves and not reason:
+            claims = tuple(claim for claim in claims if claim.supported)
+            lost = len(grounded.claims) - len(claims)
+            notes += (f"{lost} of {len(grounded.claims)} statements were not supported and are left out",) * bool(lost)
         return Answer(
-            question, grounded.claims, None if reason else draft.verdict, bool(reason), reason, confidence, hits,
-            grounded.unknown, draft.dropped, manifest,
+            question, claims, None if reason else draft.verdict, bool(reason), reason, confidence, hits,
+            grounded.unknown, draft.dropped + notes, manifest,
         )  # fmt: skip
 
     def _features(self, question: str, hits: Sequence[Hit]) -> tuple[float, ...]:
@@ -108,6 +124,8 @@ class QAPipeline:
         return {
             "radrag": __version__,
             "reader": self._reader_fingerprint,
+            "verifier": str(getattr(self._verifier, "fingerprint", type(self._verifier).__name__)),
+            "unsupported": self._unsupported,
             "retrieval": self._retrieves,
             **facts,
             "question_sha256": hashlib.sha256(question.encode()).hexdigest(),
@@ -138,6 +156,10 @@ class QAPipeline:
         return StaticEncoder()
 
     @cached_property
+    def _verifier(self) -> Verifier:
+        return default_verifier() if self._given_verifier is None else self._given_verifier
+
+    @cached_property
     def _reader_fingerprint(self) -> str:
         return str(getattr(self._reader, "fingerprint", type(self._reader).__name__))
 
@@ -157,6 +179,14 @@ def as_reader(generator: Any, params: GenerationParams | None = None) -> Reader:
         f"{type(generator).__name__} cannot write answers; expected an object with generate(chats, params), a reader "
         "with read and read_alone, a llama-index LLM, or None for the extractive reader"
     )
+
+
+def _counted(claims: Sequence[Claim]) -> tuple[str, ...]:
+    """Say what a verifier could not tell, and which quotes are not those of the source."""
+    unchecked = sum(claim.verdict == "unchecked" for claim in claims)
+    altered = sum(len(claim.altered) for claim in claims)
+    notes = [(unchecked, "statements could not be checked"), (altered, "quotes are not the words of the source")]
+    return tuple(f"{count} {what}" for count, what in notes if count)
 
 
 def _reason(draft: Draft, supported: bool, retrieves: bool) -> str:

@@ -5,7 +5,20 @@ Offsets are Python string indices (code points), half-open, and always refer to 
 
 from __future__ import annotations
 
-from radrag.types.answers import NOTICE, VERDICTS, Answer, Claim, Draft, DraftClaim, GoldSpan, Question, Verdict
+from radrag.types.answers import (
+    NOTICE,
+    SUPPORT_VERDICTS,
+    VERDICTS,
+    AlteredQuote,
+    Answer,
+    Claim,
+    ClaimVerdict,
+    Draft,
+    DraftClaim,
+    GoldSpan,
+    Question,
+    Verdict,
+)
 from radrag.types.chats import Chat, Generation, GenerationParams, Message, Role
 from radrag.types.documents import Citation, Document, Hit, Notice, Passage, Section, page_heading
 from radrag.types.labels import Label, LabelledNote, LabelResult, Span
@@ -13,11 +26,14 @@ from radrag.types.reports import Conflict, FindingLabel, LabelledReport, Status
 
 __all__ = [
     "NOTICE",
+    "SUPPORT_VERDICTS",
     "VERDICTS",
+    "AlteredQuote",
     "Answer",
     "Chat",
     "Citation",
     "Claim",
+    "ClaimVerdict",
     "Conflict",
     "Document",
     "Draft",

@@ -10,7 +10,45 @@ from radrag.types.documents import Citation, Hit
 from radrag.types.printing import answer_lines, marked
 
 VERDICTS = ("yes", "no", "maybe")
+SUPPORT_VERDICTS = ("supported", "partly", "contradicted", "unsupported")
 NOTICE = "Machine-made from the cited sources. Not reviewed by a clinician; not clinical advice."
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimVerdict:
+    """What a verifier says of a claim and its passages.
+
+    Attributes:
+        verdict: One of ``SUPPORT_VERDICTS``, or ``"unchecked"`` if the verifier could not tell (its reply was not
+            readable); never a guess.
+        probability: That the passages support the claim; None if the verifier gives none.
+        objections: What speaks against it, in words.
+        passage: Position of the passage it was found in, from 0; -1 for none.
+        start: Offset in that passage of what carries the claim, or contradicts it.
+        end: Offset after it; equal to ``start`` if no stretch is known.
+    """
+
+    verdict: str
+    probability: float | None = None
+    objections: tuple[str, ...] = ()
+    passage: int = -1
+    start: int = 0
+    end: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class AlteredQuote:
+    """Words in quotation marks that the source has otherwise.
+
+    Attributes:
+        text: The words as quoted.
+        found: The nearest words of the source; "" if there are none like them.
+        citation: Where those stand; None if there are none.
+    """
+
+    text: str
+    found: str = ""
+    citation: Citation | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,14 +58,22 @@ class Claim:
     Attributes:
         text: The statement, without citation marks.
         citations: What backs it; empty if nothing does.
-        supported: Whether the citations carry it.
-        support: How well they do, 0 to 1.
+        supported: Whether the citations carry it: its verdict is "supported" and no quote in it is altered.
+        support: Share of its terms that the best sentence holds, 0 to 1; 1 if it stands there word for word.
+        verdict: One of ``SUPPORT_VERDICTS``, ``"unchecked"``, or "" if no verifier was asked.
+        probability: That the passages support it, by the verifier; None if it gives none.
+        objections: What speaks against it, in words.
+        altered: Quotes in it that the sources have otherwise.
     """
 
     text: str
     citations: tuple[Citation, ...]
     supported: bool
     support: float
+    verdict: str = ""
+    probability: float | None = None
+    objections: tuple[str, ...] = ()
+    altered: tuple[AlteredQuote, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

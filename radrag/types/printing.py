@@ -26,6 +26,7 @@ def answer_lines(answer: Answer) -> Iterator[str]:
             yield f"{answer.verdict.answer.capitalize()} (probability {stated})"
         for claim in answer.claims:
             yield from _wrapped(marked(claim), "- ")
+            yield from _altered_lines(claim)
         sources = dict.fromkeys(answer.citations)
         if sources:
             yield "Sources"
@@ -41,7 +42,8 @@ def answer_lines(answer: Answer) -> Iterator[str]:
 def label_lines(result: LabelResult) -> Iterator[str]:
     """Yield the lines of ``print(result)``."""
     kind = "probability" if result.calibrated else "uncalibrated score"
-    yield f"{result.label} ({kind} {result.probability:.2f})"
+    head = f"{result.label} ({kind} {result.probability:.2f})"
+    yield f"abstained; most likely {head}" if result.abstained else head
     others = ", ".join(f"{name} {value:.2f}" for name, value in result.ranking[1:3])
     if others:
         yield f"  or: {others}"
@@ -58,9 +60,18 @@ def marked(claim: Claim) -> str:
     """Return a claim with its citation marks."""
     keys = dict.fromkeys(citation.key for citation in claim.citations)
     marks = "".join(f"[{key}]" for key in keys)
+    if claim.altered:
+        marks += "[quote altered]"
     if not claim.supported:
-        marks += "[unsupported]"
+        marks += "[contradicted by the source]" if claim.verdict == "contradicted" else "[unsupported]"
     return f"{claim.text} {marks}" if marks else claim.text
+
+
+def _altered_lines(claim: Claim) -> Iterator[str]:
+    for quote in claim.altered:
+        where = f" ({quote.citation.document_id})" if quote.citation is not None else ""
+        found = f"the source has “{' '.join(quote.found.split())}”{where}" if quote.found else "no source has it"
+        yield from _wrapped(f"“{quote.text}” is not a quote: {found}", "    ! ")
 
 
 def _wrapped(text: str, first: str, rest: str | None = None) -> Iterator[str]:

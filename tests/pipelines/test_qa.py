@@ -15,6 +15,7 @@ from radrag.grounding import Confidence
 from radrag.indexes.hybrid import HybridIndex
 from radrag.pipelines.qa import DECLINED, NOTHING_FOUND, SOURCELESS, TOO_LITTLE, UNSUPPORTED, QAPipeline, as_reader
 from radrag.reading.extractive import ExtractiveReader
+from radrag.reading.judge import JudgeVerifier
 from radrag.types import Answer, Chat, Document
 
 GOLDEN = Path(__file__).parent / "golden" / "answer.txt"
@@ -187,8 +188,8 @@ def test_manifest_names_everything_but_the_question(index: HybridIndex) -> None:
     answer = scripted(index, CT, k=3, where={"year": 2018}, min_confidence=0.1)[0](STONES)
     manifest = answer.manifest
     assert set(manifest) == {
-        "radrag", "reader", "retrieval", "index", "encoder", "search", "k", "where", "min_confidence",
-        "question_sha256",
+        "radrag", "reader", "verifier", "unsupported", "retrieval", "index", "encoder", "search", "k", "where",
+        "min_confidence", "question_sha256",
     }  # fmt: skip
     assert manifest["question_sha256"] == hashlib.sha256(STONES.encode()).hexdigest()
     assert manifest["index"] == index.manifest["content"]
@@ -280,3 +281,36 @@ with HybridIndex.create(sys.argv[1]) as index:
         text=True,
     )
     assert done.returncode == 0, done.stderr
+
+
+def test_unsupported_statements_are_dropped_when_asked_for_and_counted(index: HybridIndex) -> None:
+    reply = f"Yes. {CT[:-1]} [1]. It is cheap [1]. Penguins swim [1]."
+    kept = scripted(index, reply)[0](STONES)
+    assert [claim.supported for claim in kept.claims] == [True, False, False]
+    assert kept.warnings == ()
+    dropped = scripted(index, reply, unsupported="drop")[0](STONES)
+    assert [claim.text for claim in dropped.claims] == [CT]
+    assert dropped.warnings == ("2 of 3 statements were not supported and are left out",)
+    nothing = scripted(index, "Yes. Penguins swim [1].", unsupported="drop")[0](STONES)
+    assert (nothing.reason, len(nothing.claims)) == (UNSUPPORTED, 1)
+    with pytest.raises(ValueError, match="'mark' or 'drop'"):
+        scripted(index, unsupported="hide")
+
+
+def test_a_verifier_that_cannot_tell_is_counted_and_never_guessed(index: HybridIndex) -> None:
+    judge = JudgeVerifier(ScriptedGenerator(lambda chat: "hm"))
+    answer = scripted(index, f"Yes. {CT[:-1]} [1].", verifier=judge)[0](STONES)
+    assert answer.abstained
+    assert answer.claims[0].verdict == "unchecked"
+    assert answer.warnings == ("1 statements could not be checked",)
+    assert judge.unreadable == judge.asked
+    assert answer.manifest["verifier"].startswith("judge:scripted:")
+
+
+def test_an_altered_quote_is_shown_as_altered(index: HybridIndex) -> None:
+    reply = f'Yes. {CT[:-1]} [1]. It says "CT detected 69% of ureteral stones in 121 adults" [1].'
+    answer = scripted(index, reply)[0](STONES)
+    assert [claim.supported for claim in answer.claims] == [True, False]
+    assert answer.warnings == ("1 quotes are not the words of the source",)
+    assert "the source has “CT detected 96% of ureteral stones in 121 adults”" in " ".join(str(answer).split())
+    assert "[quote altered]" in answer.text

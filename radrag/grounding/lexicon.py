@@ -1,0 +1,146 @@
+"""Words that decide what a claim says: opposites, directions, groups of people, hedges, and plain synonyms."""
+
+from __future__ import annotations
+
+import re
+from functools import cache, lru_cache
+
+from radrag.indexes.tokens import tokenize
+
+NEGATION = re.compile(
+    r"\b(?:no|not|never|neither|none|nobody|without|cannot|fail(?:s|ed)?|lack(?:s|ed|ing)?|absen(?:t|ce)|unable|"
+    r"unlikely|nothing|free of|rather than|instead of|no longer)\b|n['’]t\b",
+    re.IGNORECASE,
+)
+# "No difference", "did not differ", "similar" and "not significant" say the same: that nothing was shown to differ.
+NULL = re.compile(
+    r"\b(?:(?:did|does|do|could|was|were|is|are|has|have) ?(?:n['’]t|not|no longer) (?:\w+ ){0,2}?"
+    r"(?:differ\w*|var(?:y|ied)|significant\w*|alter\w*|chang\w+|affect\w*|influenc\w+|correlat\w+|associat\w+)"
+    r"|(?:no|nor|without|neither|lack of|absence of)(?: \w+){0,3}? (?:differen\w+|chang\w+|effects?|associations?|"
+    r"correlations?|relations?\w*|advantages?|benefits?|influence|impact|improvements?|reductions?|evidence|"
+    r"interactions?|more|better|less|worse)"
+    r"|similar\w*|comparab\w+|alike|equal\w*|equivalen\w+|the same|unchanged|unaffected|non-?\s?significan\w*|"
+    r"insignifican\w*|non-?inferior\w*|indistinguishable|identical)\b"
+    r"|\bp(?: value)? ?(?:=|>|of|was) ?[0o]?[.·](?:0[6-9]|[1-9])\d*",
+    re.IGNORECASE,
+)
+HEDGE = re.compile(
+    r"\b(?:may|might|could|can|possib\w+|perhaps|suggest\w*|appear\w*|seem\w*|potential\w*|likely|probabl\w+|presum\w+|"
+    r"tend\w*|trend\w*|hypothes\w+|unclear|uncertain\w*|not proven|cannot|limited|preliminary|think|unknown)\b",
+    re.IGNORECASE,
+)
+CERTAIN = re.compile(
+    r"\b(?:prov(?:e[ns]?|ed|ing)|proof|certain(?:ly)?|definit\w+|always|guarantee\w*|establish\w*|confirm\w*|"
+    r"cure[sd]?|eliminat\w+|completely|entirely|must|shown? to|show(?:ed|s) that|demonstrat\w+ that)\b",
+    re.IGNORECASE,
+)
+ABSOLUTE = re.compile(
+    r"\b(?:all|every(?:one|body)?|each|always|only|alone|entirely|throughout|solely|exclusively|confined|none|nobody|never|both)\b",
+    re.IGNORECASE,
+)
+SIGNIFICANT = re.compile(r"(?<!not )(?<!no )(?<!non)(?<!non-)\b(?:statistically )?significant(?:ly)?\b", re.IGNORECASE)
+STUDIED = re.compile(
+    r"\b(?:does not|do not|did not|not|no|without|nor|neither|unclear|unknown|remains?|lacks?|missing|"
+    r"cannot|untested)\b[^.;]*\b(?:describ\w+|report\w*|given|gives?|stat\w+|test\w+|examin\w+|discuss\w+|measur\w+|mention\w*|claim\w*|followed|compar\w+|explor\w+|exclud\w+|show\w*|reveal\w*|establish\w*|prov\w+|confirm\w*|includ\w+)",
+    re.IGNORECASE,
+)
+
+_UP = """increase rise rose risen raise raised elevate elevated higher greater more larger longer above gain gained grew
+    grow enhance enhanced upward accelerate accelerated prolong prolonged exceed exceeded heighten surge older commoner
+    oftener prone likelier bigger extend extended lengthen frequent up expand most highest largest longest"""
+_DOWN = """decrease fall fell fallen lower lowered reduce reduced reduction drop dropped decline declined fewer less
+    smaller shorter below diminish diminished downward cut lessen shorten shortened shrink shrank curtail drops dip
+    younger least lowest smallest shortest rarer scarcer slow down minimise minimize"""
+_GOOD = """improve improved improvement better superior favour favor favoured favored benefit beneficial protect
+    protective outperform outperformed best effective safer safe prevent prevents prevented profit successful recover"""
+_BAD = """worse worsen worsened inferior deteriorate deteriorated harm harmful worst poorer ineffective aggravate
+    exacerbated impair impaired endanger unsafe detrimental degrade damage toxic"""
+_PAIRS = """before after|acute chronic|positive negative|early late|earlier later|faster slower|inpatient outpatient|
+    left right|upper lower|proximal distal|benign malignant|pregnant lactating|old young|older younger|elderly young|
+    first last|maximum minimum|oral intravenous|with without|presence absence|present absent|open closed|light deep|
+    mild severe|short long|high low|anterior posterior|lateral medial|more fewer|systolic diastolic|hyper hypo|
+    prospective retrospective|sensitivity specificity|unilateral bilateral|internal external|superior inferior|
+    strong weak|common rare|large small|all none|always never|type-1 type-2|subjective objective|accept reject|
+    treated untreated|overestimated underestimated|arterial venous|invasive noninvasive|primary secondary"""
+_SYNONYMS = """show demonstrate reveal find indicate observe see note display|study trial investigation research|
+    patient subject participant people person individual volunteer case|child paediatric pediatric kid childhood|
+    woman female women girl|man male men boy|die death mortality dead fatal alive survive survival|
+    kidney renal nephropathy|heart cardiac|liver hepatic|lung pulmonary|brain cerebral|breast mammary|
+    frequent common often|rare uncommon infrequent seldom|receive give take get treat assign administer have|
+    get improve better|compare relative versus against than|similar comparable alike equal same differ difference|
+    associate link relate correlate connect tie|include enrol enroll recruit comprise|
+    perform carry conduct undertake do|
+    occur happen develop arise appear experience|sham placebo dummy|effect impact influence affect|
+    method technique approach|begin start onset initiate|stop end halt cease discontinue terminate|
+    increase rise grow raise gain|decrease decline fall drop reduce lower cut diminish lessen|large big great sizeable|
+    small little minor|important relevant|use usage employ utilise utilize apply|assess evaluate examine measure test
+    investigate study|outcome result finding endpoint|rate frequency incidence proportion share|obtain acquire get|
+    detect identify pick find recognise recognize|stay remain|vary differ|safe safety harmless|adverse side complication
+    harm toxicity|severe serious grave major|judge consider regard deem classify class label think|allocate assign
+    randomise randomize random|day daily|year yearly annual|month monthly|week weekly|surgery operation surgical|
+    intubate intubation|reintubate intubate|infarction attack|stroke cerebrovascular|cancer tumour tumor malignancy
+    carcinoma|image imaging scan|drug medication agent|half 50|need require|nearly almost about approximately around|
+    visit consultation appointment|respond response responder|side unilateral|ulcer wound sore|heal close closed|
+    whereas while although though|prior before previous|follow after|group arm|score rate point|pain ache|
+    genuine real true|long-standing chronic persistent|drain drainage|haemoglobin hemoglobin|ill illness sick|
+    add addition additional extra|favour prefer|compute computed|plan intend|illuminate explain|toddler child|
+    determine establish ascertain|confine limit restrict|predict predictor predictive|independent independently alone|
+    transfer convey|discharge release|poor bad badly|well good excellent|able can|precise accurate exact"""
+_GROUPS = {
+    "age": "child children paediatric pediatric infant neonate newborn adolescent toddler girl boy childhood | adult "
+    "| elderly geriatric",
+    "sex": "woman women female mother girl | man men male father boy",
+    "reproduction": "pregnant pregnancy gestation gestational | lactating breastfeeding postpartum | postmenopausal",
+    "species": "rat rats mouse mice dog dogs beagle rabbit pig swine animal | patient volunteer human person people",
+    "health": "patient patients | volunteer healthy-volunteer",
+    "setting": "outpatient ambulatory | inpatient hospitalised hospitalized",
+}
+
+
+@lru_cache(maxsize=1 << 15)
+def stem_of(word: str) -> str:
+    """Return the index term of a word, function words too."""
+    terms = tokenize(word)
+    return terms[0] if terms else word.lower()
+
+
+@cache
+def signs() -> dict[str, tuple[str, int]]:
+    """Return for each stem of a direction word its axis, ``"amount"`` or ``"worth"``, and +1 or -1."""
+    table = {}
+    for axis, words, sign in (("amount", _UP, 1), ("amount", _DOWN, -1), ("worth", _GOOD, 1), ("worth", _BAD, -1)):
+        table.update({word: (axis, sign) for one in words.split() for word in (one, stem_of(one))})
+    return table
+
+
+@cache
+def opposites() -> dict[str, frozenset[str]]:
+    """Return for each stem the stems of its opposites."""
+    table: dict[str, set[str]] = {}
+    for pair in _PAIRS.split("|"):
+        one, two = (word.replace("type-", "type ") for word in pair.split())
+        table.setdefault(stem_of(one), set()).add(stem_of(two))
+        table.setdefault(stem_of(two), set()).add(stem_of(one))
+    return {word: frozenset(others) for word, others in table.items()}
+
+
+@cache
+def synonyms() -> dict[str, frozenset[str]]:
+    """Return for each stem the stems that may stand for it."""
+    table: dict[str, set[str]] = {}
+    for line in _SYNONYMS.split("|"):
+        stems = {stem_of(word) for word in line.split()}
+        for stem in stems:
+            table.setdefault(stem, set()).update(stems)
+    return {word: frozenset(others) for word, others in table.items()}
+
+
+@cache
+def groups() -> dict[str, tuple[tuple[str, int], ...]]:
+    """Return for each stem that names people its axes, with the number of the group on each."""
+    table: dict[str, list[tuple[str, int]]] = {}
+    for axis, line in _GROUPS.items():
+        for number, words in enumerate(line.split("|")):
+            for word in words.split():
+                table.setdefault(stem_of(word), []).append((axis, number))
+    return {word: tuple(dict.fromkeys(found)) for word, found in table.items()}

@@ -1,0 +1,304 @@
+"""What speaks for and against a claim, measured on the sentence of a passage that carries most of it."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+
+from radrag.corpora import split_sentences
+from radrag.grounding import numbers, polarity
+from radrag.grounding.alignment import Aligner, Word, content_words
+from radrag.grounding.numbers import Quantity
+from radrag.grounding.support import exact_span
+
+# What speaks for a claim, then what speaks against it; the model's weights have the same signs.
+FOR = ("exact", "main", "window", "passage")
+AGAINST = (
+    "missing name", "name elsewhere", "missing word", "number missing", "number elsewhere", "unit", "bound", "binding",
+    "negation", "cue", "null", "direction", "direction added", "null elsewhere",
+    "opposite", "people", "exchanged", "overstated", "absolute",
+    "significance", "substitution",
+)  # fmt: skip
+FEATURES = FOR + AGAINST
+CONFLICTS = frozenset(
+    {"unit", "bound", "negation", "null", "direction", "opposite", "people", "substitution", "exchanged", "binding"}
+)
+_GIVEN_TO = re.compile(
+    r"\s*(?:\([^()]*\)\s*)?(?:on|with|in|for|after|under|by|without|had|of those|of the|among)\s", re.IGNORECASE
+)
+_ENDS = re.compile(r"[,;:.](?=\s|$)|\(|\b(?:and|versus|vs|against|compared|but|than|while|whereas)\b", re.IGNORECASE)
+# Shares of a claim's words, in the sentence, in two, in the passage, beyond which more words prove nothing more: a
+# claim in its author's own words seldom has more.
+_ENOUGH = (0.5, 0.55, 0.65)
+_ALIGNED = 0.6
+_MATCHED = 0.8
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """Features of one claim against one passage.
+
+    Attributes:
+        start: Offset in the passage of what carries the claim best: one sentence, or two in a row.
+        end: Offset after it.
+        values: One for each of ``FEATURES``, 0 to 1.
+        objections: What speaks against the claim, in words.
+        conflicts: Whether any of it contradicts the claim, rather than being absent from the source.
+    """
+
+    start: int
+    end: int
+    values: tuple[float, ...]
+    objections: tuple[str, ...]
+    conflicts: bool
+
+
+@dataclass(frozen=True)
+class _Text:
+    text: str
+    words: tuple[Word, ...]
+    numbers: tuple[Quantity, ...]
+
+    @classmethod
+    def of(cls, text: str) -> _Text:
+        return cls(text, content_words(text), numbers.quantities(text))
+
+
+class Passage:
+    """A passage split and read once, so that many claims can be measured against it."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self.spans = split_sentences(text)
+
+    @cached_property
+    def sentences(self) -> list[_Text]:
+        """Its sentences, read."""
+        return [_Text.of(self.text[start:end]) for start, end in self.spans]
+
+    @cached_property
+    def words(self) -> list[Word]:
+        """The words of all sentences; offsets are those in the sentence."""
+        return [word for sentence in self.sentences for word in sentence.words]
+
+    @cached_property
+    def numbers(self) -> list[Quantity]:
+        """The numbers of all sentences."""
+        return [number for sentence in self.sentences for number in sentence.numbers]
+
+    @cached_property
+    def slices(self) -> list[slice]:
+        """For each sentence, where its words are among all."""
+        ends = np.cumsum([0, *(len(sentence.words) for sentence in self.sentences)])
+        return [slice(a, b) for a, b in pairwise(ends)]
+
+
+def measure(claim: str, passage: Passage, aligner: Aligner) -> Measured | None:
+    """Measure a claim against a passage; None if the passage has no word of it."""
+    stated = _Text.of(claim)
+    if not passage.spans or not (stated.words or stated.numbers):
+        return None
+    exact = exact_span(claim, passage.text, passage.spans)
+    if exact is not None:
+        return Measured(*exact, (1.0,) * len(FOR) + (0.0,) * len(AGAINST), (), False)
+    table = aligner.similarity(stated.words, passage.words)
+    weights = np.asarray([word.weight for word in stated.words])
+    best = np.asarray([table[:, part].max(axis=1, initial=0.0) for part in passage.slices])  # [sentences, claim words]
+    kept = np.where(best >= 0.5, best, 0.3 * best)
+    if not (kept > 0.5).any() and not stated.numbers:
+        return None
+    main = _main(kept, weights, stated, passage)
+    window, best_pair = _window(main, kept, weights)
+    coverage = [_mean(kept[main], weights), _mean(best_pair, weights), _mean(kept.max(axis=0), weights)]
+    source = passage.sentences[main]
+    pairs = _pairs(stated, source, table[:, passage.slices[main]])
+    notes: list[tuple[str, str]] = []
+    values = {
+        "exact": 0.0, "main": min(1.0, coverage[0] / _ENOUGH[0]),
+        "window": min(1.0, coverage[1] / _ENOUGH[1]), "passage": min(1.0, coverage[2] / _ENOUGH[2]),
+    }  # fmt: skip
+    values |= _missing(stated, best_pair, best.max(axis=0), notes)
+    values |= _number_features(stated, passage, window, main, notes)
+    values |= _polarity_features(stated, source, passage, pairs, notes)
+    values["substitution"] = _substitution(stated, source, table[:, passage.slices[main]], notes)
+    start, end = passage.spans[window[0]][0], passage.spans[window[-1]][1]
+    conflicts = any(kind in CONFLICTS for kind, _ in notes)
+    return Measured(start, end, tuple(values[name] for name in FEATURES), tuple(text for _, text in notes), conflicts)
+
+
+def _mean(values: NDArray[np.float64], weights: NDArray[np.float64]) -> float:
+    return float(values @ weights / weights.sum()) if len(weights) else 0.0
+
+
+def _main(kept: NDArray[np.float64], weights: NDArray[np.float64], stated: _Text, passage: Passage) -> int:
+    """Return the sentence with most of a claim's words and numbers; the first of equals."""
+    scores = []
+    for row, sentence in zip(kept, passage.sentences, strict=True):
+        hits = sum(any(numbers.matches(one, other) for other in sentence.numbers) for one in stated.numbers)
+        scores.append(float(row @ weights) + 0.6 * hits + 0.05 * float((row >= 1).sum()))
+    return int(np.argmax(scores))
+
+
+def _window(
+    main: int, kept: NDArray[np.float64], weights: NDArray[np.float64]
+) -> tuple[tuple[int, ...], NDArray[np.float64]]:
+    """Return the main sentence, with a neighbour if that adds words, and how well both stand for each word."""
+    found = kept[main]
+    window: tuple[int, ...] = (main,)
+    for other in (main - 1, main + 1):
+        if 0 <= other < len(kept):
+            both = np.maximum(kept[main], kept[other])
+            if float((both - found) @ weights) > 0.3:
+                found, window = both, (min(main, other), max(main, other))
+    return window, found
+
+
+def _pairs(stated: _Text, source: _Text, table: NDArray[np.float64]) -> list[tuple[Word, Word]]:
+    if not table.size:
+        return []
+    columns = table.argmax(axis=1)
+    return [
+        (word, source.words[column])
+        for row, (word, column) in enumerate(zip(stated.words, columns, strict=True))
+        if table[row, column] >= _ALIGNED
+    ]
+
+
+def _missing(
+    stated: _Text, near: NDArray[np.float64], anywhere: NDArray[np.float64], notes: list[tuple[str, str]]
+) -> dict[str, float]:
+    """Measure the worst word of a claim that nothing stands for; names and other words apart."""
+    name = elsewhere = plain = 0.0
+    worst: dict[str, float] = {}
+    for word, here, there in zip(stated.words, near, anywhere, strict=True):
+        if word.name:
+            name = max(name, word.weight * (1 - there))
+            elsewhere = max(elsewhere, word.weight * (1 - here))
+            if there < _ALIGNED:
+                worst[word.text] = word.weight * (1 - there)
+        else:
+            plain = max(plain, word.weight * (1 - there))
+    for text in sorted(worst, key=worst.__getitem__, reverse=True)[:2]:
+        notes.append(("missing name", f"“{text}” is not in the source"))
+    return {"missing name": name, "name elsewhere": elsewhere, "missing word": plain}
+
+
+def _number_features(
+    stated: _Text, passage: Passage, window: Sequence[int], main: int, notes: list[tuple[str, str]]
+) -> dict[str, float]:
+    near = [number for n in window for number in passage.sentences[n].numbers]
+    missing = elsewhere = unit = bound = binding = 0.0
+    for number in stated.numbers:
+        weight = 1.0 if number.stated or number.plain > 10 or number.loose else 0.2
+        if numbers.bound_conflict(number, near):
+            bound = 1.0
+            notes.append(("bound", f"the source bounds {number.text} from the other side"))
+        elif not any(numbers.matches(number, other) for other in passage.numbers):
+            missing = max(missing, weight)
+            if numbers.unit_conflict(number, passage.numbers):
+                unit = 1.0
+                notes.append(("unit", f"{number.text} has another unit in the source"))
+            else:
+                notes.append(("number missing", f"number {number.text} is not in the source"))
+        elif not any(numbers.matches(number, other) for other in near):
+            elsewhere = max(elsewhere, weight)
+            notes.append(("number elsewhere", f"number {number.text} stands elsewhere in the source"))
+        elif _bound_elsewhere(number, stated, passage.sentences[main]):
+            binding = 1.0
+            notes.append(("binding", f"{number.text} belongs to something else in the source"))
+    return {"number missing": missing, "number elsewhere": elsewhere, "unit": unit, "bound": bound, "binding": binding}
+
+
+def _bound_elsewhere(number: Quantity, stated: _Text, source: _Text) -> bool:
+    """Whether a claim speaks of what the source gives another number of the same kind, and not of what it gives this.
+
+    What a number belongs to is what follows it after a preposition ("27% of the control group"), else what stands
+    before it.
+    """
+    own = [one for one in source.numbers if numbers.matches(number, one)]
+    rivals = [one for one in source.numbers if one.unit == own[0].unit and one not in own] if own else []
+    ours = {word.stem for word in stated.words}
+    here = set().union(*(_owner(one, source) for one in own))
+    for rival in rivals:
+        there = _owner(rival, source)
+        if any(numbers.matches(other, rival) for other in stated.numbers):
+            continue
+        if (there - here) & ours and not (here - there) & ours and here - there:
+            return True
+    return False
+
+
+def _owner(number: Quantity, source: _Text) -> set[str]:
+    after = _GIVEN_TO.match(source.text, number.start + len(number.text))
+    if after:
+        stop = _ENDS.search(source.text, after.end())
+        end = stop.start() if stop else len(source.text)
+        return {word.stem for word in source.words if after.end() <= word.start < end}
+    begin = max((one.start + len(one.text) for one in source.numbers if one.start < number.start), default=0)
+    breaks = [match.end() for match in _ENDS.finditer(source.text, begin, number.start)]
+    begin = breaks[-1] if breaks else begin
+    return {word.stem for word in source.words if begin <= word.start < number.start}
+
+
+def _polarity_features(
+    stated: _Text, source: _Text, passage: Passage, pairs: list[tuple[Word, Word]], notes: list[tuple[str, str]]
+) -> dict[str, float]:
+    low, high = polarity.region(source.text, pairs)
+    clause = source.text[low:high]
+    negation = polarity.negation_flips(stated.text, source.text, pairs)
+    cue = polarity.cue_surplus(stated.text, clause) and polarity.cue_surplus(stated.text, source.text)
+    null = polarity.null_conflict(stated.text, clause) and polarity.null_conflict(stated.text, source.text)
+    axis = polarity.direction_conflict(stated.text, clause, source.text)
+    opposite = polarity.opposite_words(stated.text, source.text)
+    people = polarity.group_conflicts(stated.words, source.words, passage.words)
+    if negation >= 0.5 or (cue and not null):
+        notes.append(("negation", "only one of claim and source is negated"))
+    if null:
+        notes.append(("null", "only one of claim and source states a difference"))
+    if axis:
+        notes.append(("direction", "claim and source go in opposite directions"))
+    notes += [("opposite", f"the source has the opposite of “{word}”") for word in opposite]
+    notes += [("people", f"the source speaks of others than “{word}”") for word in people]
+    exchanged = polarity.exchanged(stated.text, source.text)
+    if exchanged is not None:
+        notes.append(("exchanged", f"“{exchanged[0]}” and “{exchanged[1]}” have changed places"))
+    over = polarity.overstated(stated.text, clause)
+    if over:
+        notes.append(("overstated", "the source is less certain than the claim"))
+    absolute = polarity.added_absolutes(stated.text, source.text)
+    significance = polarity.added_significance(stated.text, source.text)
+    if absolute or significance:
+        notes.append(("overstated", "the claim says more than the source"))
+    return {
+        "negation": negation, "cue": float(cue), "null": float(null), "direction": float(bool(axis)),
+        "direction added": float(polarity.direction_surplus(stated.text, clause)), "opposite": float(bool(opposite)),
+        "null elsewhere": float(polarity.null_elsewhere(stated.text, clause, passage.text)),
+        "people": float(bool(people)), "exchanged": float(exchanged is not None), "overstated": over,
+        "absolute": float(absolute), "significance": float(significance),
+    }  # fmt: skip
+
+
+def _substitution(stated: _Text, source: _Text, table: NDArray[np.float64], notes: list[tuple[str, str]]) -> float:
+    """Measure the worst word that stands where a near-copy of it has another: the sign of a swapped drug or disease."""
+    ours, theirs = [word.stem for word in stated.words], [word.stem for word in source.words]
+    worst, said = 0.0, ""
+    matcher = difflib.SequenceMatcher(None, ours, theirs, autojunk=False)
+    if sum(block.size for block in matcher.get_matching_blocks()) < 0.5 * len(ours):
+        return 0.0  # no copy, so that a word stands in nothing's place
+    for kind, a, b, c, d in matcher.get_opcodes():
+        if kind != "replace" or b - a > 3 or d - c > 4:
+            continue
+        for n in range(a, b):
+            strength = stated.words[n].weight * (1 - float(table[n].max(initial=0.0)))
+            if strength > worst:
+                worst, said = strength, f"“{stated.words[n].text}” stands in the place of “{source.words[c].text}”"
+    if worst > _MATCHED * 0.6:
+        notes.append(("substitution", said))
+    return worst

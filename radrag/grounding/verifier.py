@@ -1,0 +1,142 @@
+"""The verifier that ships: alignment of words, numbers and polarity, and a small logistic model over what they say."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Self
+
+from radrag.errors import ModelError
+from radrag.grounding.alignment import Aligner
+from radrag.grounding.measures import FEATURES, Measured, Passage, measure
+from radrag.indexes.encoders import StaticEncoder
+from radrag.protocols import Encoder
+from radrag.types import ClaimVerdict
+
+ASSET = Path(__file__).parent.parent / "assets" / "verifier.json"
+_PARTLY = 0.6  # share of a claim's words that make it partly supported, if nothing contradicts it
+_KEPT = 256  # passages kept read
+
+
+@dataclass(frozen=True)
+class SupportModel:
+    """Logistic regression over ``measures.FEATURES``.
+
+    Attributes:
+        weights: One for each feature; at least 0 for what speaks for a claim, at most 0 for what speaks against it.
+        bias: Intercept.
+        threshold: From this probability on a claim counts as supported.
+        facts: Where it comes from: data, size, command.
+    """
+
+    weights: tuple[float, ...]
+    bias: float
+    threshold: float
+    facts: Mapping[str, Any]
+
+    def __call__(self, values: Sequence[float]) -> float:
+        """Return the probability that a claim is supported."""
+        logit = self.bias + sum(weight * value for weight, value in zip(self.weights, values, strict=True))
+        return 1 / (1 + math.exp(-logit))  # features and weights are bounded: no overflow
+
+    @classmethod
+    def load(cls, path: Path = ASSET) -> Self:
+        """Load the model that ships."""
+        remedy = "make it with `radrag train verifier`"
+        try:
+            stored = json.loads(path.read_text(encoding="utf-8"))
+            names = tuple(stored["features"])
+            model = cls(
+                tuple(float(weight) for weight in stored["weights"]), float(stored["bias"]),
+                float(stored["threshold"]), stored["facts"],
+            )  # fmt: skip
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise ModelError(f"no verifier in {path}: {error}; {remedy}") from error
+        if names != FEATURES or len(model.weights) != len(FEATURES):
+            raise ModelError(f"the verifier in {path} is of another version; {remedy}")
+        return model
+
+
+class AlignmentVerifier:
+    """Checks claims by aligning their words with the passages; no model to download.
+
+    It finds numbers and units that differ, negation, opposite directions, other people, other names, and claims that
+    are surer than their source. It does not reason: on sentences close to the source it is reliable, on claims in
+    free wording it is not (``tests/benchmarks/grounding.py``: of 58 true ones written by hand half are turned down, of
+    58 false ones a fifth pass). Use ``NLIVerifier`` or ``JudgeVerifier`` where drafts are reworded much.
+
+    Args:
+        encoder: Gives word vectors; the static encoder that ships if left out, which the model was fitted with.
+        model: The model that ships if left out.
+    """
+
+    def __init__(self, encoder: Encoder | None = None, model: SupportModel | None = None) -> None:
+        self._given, self._model = encoder, model
+        self._read: dict[str, Passage] = {}
+
+    @property
+    def fingerprint(self) -> str:
+        """What decides its verdicts: encoder and model."""
+        model = hashlib.sha256(repr((self._fitted.weights, self._fitted.bias, self._fitted.threshold)).encode())
+        return f"alignment:{model.hexdigest()[:16]}:{self._encoder.fingerprint}"
+
+    def verify(self, claims: Sequence[str], passages: Sequence[Sequence[str]]) -> list[ClaimVerdict]:
+        """Check each claim against its own passages.
+
+        Args:
+            claims: Statements.
+            passages: For each claim the texts that it rests on.
+
+        Returns:
+            One verdict for each claim, on the passage that supports it best.
+        """
+        return [self._verify(claim, texts) for claim, texts in zip(claims, passages, strict=True)]
+
+    def measured(self, claim: str, text: str) -> Measured | None:
+        """Return the features of a claim against one passage: what the model is fitted on."""
+        return measure(claim, self._passage(text), self._aligner)
+
+    def _verify(self, claim: str, texts: Sequence[str]) -> ClaimVerdict:
+        best: tuple[float, int, Measured] | None = None
+        for n, text in enumerate(texts):
+            found = self.measured(claim, text)
+            if found is not None:
+                probability = self._fitted(found.values)
+                if best is None or probability > best[0]:
+                    best = probability, n, found
+        if best is None:
+            return ClaimVerdict("unsupported", 0.0, ("the passages do not speak of it",))
+        probability, n, found = best
+        return ClaimVerdict(self._named(probability, found), probability, found.objections, n, found.start, found.end)
+
+    def _named(self, probability: float, found: Measured) -> str:
+        if probability >= self._fitted.threshold:
+            return "supported"
+        window = found.values[FEATURES.index("window")]
+        if window >= _PARTLY:
+            return "contradicted" if found.conflicts else "partly"
+        return "unsupported"
+
+    def _passage(self, text: str) -> Passage:
+        if text not in self._read:
+            if len(self._read) >= _KEPT:
+                self._read.clear()
+            self._read[text] = Passage(text)
+        return self._read[text]
+
+    @cached_property
+    def _encoder(self) -> Encoder:
+        return StaticEncoder() if self._given is None else self._given
+
+    @cached_property
+    def _aligner(self) -> Aligner:
+        return Aligner(self._encoder)
+
+    @cached_property
+    def _fitted(self) -> SupportModel:
+        return SupportModel.load() if self._model is None else self._model

@@ -1,0 +1,147 @@
+"""The verifier that ships, and the loading of its model."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from radrag.errors import ModelError
+from radrag.grounding import AlignmentVerifier, SupportModel, ground
+from radrag.grounding.measures import AGAINST, FEATURES, FOR
+from radrag.types import SUPPORT_VERDICTS, Document, Draft, DraftClaim, Hit, Passage
+
+TEXT = (
+    "We randomised 240 adults with type 2 diabetes to metformin 500 mg or placebo for 12 months. "
+    "Mortality was lower with metformin (12%) than with placebo (19%). "
+    "Weight did not differ between the groups. Nausea was more frequent with metformin (p < 0.05). "
+    "Computed tomography was not used. The authors suggest that metformin may protect the kidney. "
+    "Women responded as men did."
+)
+verifier = AlignmentVerifier()
+
+
+def check(claim: str, text: str = TEXT) -> str:
+    return verifier.verify([claim], [[text]])[0].verdict
+
+
+@pytest.mark.parametrize(
+    "claim",
+    [
+        "Mortality was lower with metformin (12%) than with placebo (19%).",
+        "Metformin 0.5 g was compared with placebo over one year.",
+        "Body weight was similar in the groups.",
+        "Nausea was commoner with metformin.",
+        "Metformin may protect the kidney.",
+        "CT was not used.",
+        "Two hundred and forty adults with type 2 diabetes were randomised.",
+    ],
+)
+def test_true_claims_pass(claim: str) -> None:
+    assert check(claim) == "supported"
+
+
+@pytest.mark.parametrize(
+    "claim",
+    [
+        "Mortality was higher with metformin (12%) than with placebo (19%).",
+        "Mortality was lower with placebo (12%) than with metformin (19%).",
+        "Mortality was lower with metformin (2%) than with placebo (19%).",
+        "Mortality was not lower with metformin (12%) than with placebo (19%).",
+        "Mortality was lower with aspirin (12%) than with placebo (19%).",
+        "We randomised 240 children with type 2 diabetes to metformin 500 mg or placebo for 12 months.",
+        "We randomised 240 adults with type 1 diabetes to metformin 500 mg or placebo for 12 months.",
+        "We randomised 240 adults with type 2 diabetes to metformin 500 g or placebo for 12 months.",
+        "We randomised 240 adults with type 2 diabetes to metformin 500 mg or placebo for 12 weeks.",
+        "Nausea was more frequent with metformin (p > 0.05).",
+        "Weight differed between the groups.",
+        "Computed tomography was used.",
+        "Penguins swim in cold water.",
+    ],
+)
+def test_false_claims_are_caught_with_a_reason(claim: str) -> None:
+    (found,) = verifier.verify([claim], [[TEXT]])
+    assert found.verdict in SUPPORT_VERDICTS[1:]
+    assert found.objections
+    assert found.probability is not None
+    assert 0 <= found.probability < verifier._fitted.threshold
+
+
+def test_a_contradiction_is_told_from_silence() -> None:
+    assert check("Mortality was higher with metformin (12%) than with placebo (19%).") == "contradicted"
+    assert check("Penguins swim in cold water.") == "unsupported"
+
+
+def test_the_stretch_is_where_the_claim_stands() -> None:
+    (found,) = verifier.verify(["Nausea was commoner with metformin."], [["Nothing.", TEXT]])
+    assert found.passage == 1
+    assert TEXT[found.start : found.end] == "Nausea was more frequent with metformin (p < 0.05)."
+
+
+@pytest.mark.parametrize("texts", [[], [""], ["   "], ["###"]])
+def test_without_text_nothing_is_supported(texts: list[str]) -> None:
+    (found,) = verifier.verify(["Metformin works."], [texts])
+    assert (found.verdict, found.probability) == ("unsupported", 0.0)
+    assert verifier.verify([], []) == []
+
+
+def test_claims_and_passages_must_match() -> None:
+    with pytest.raises(ValueError, match="shorter"):
+        verifier.verify(["a", "b"], [["c"]])
+
+
+def test_the_model_has_the_signs_its_names_promise() -> None:
+    model = SupportModel.load()
+    assert FEATURES == FOR + AGAINST
+    assert all(weight >= 0 for weight in model.weights[: len(FOR)])
+    assert all(weight <= 0 for weight in model.weights[len(FOR) :])
+    assert model((0.0,) * len(FEATURES)) < 0.2
+    assert model((1.0,) * len(FOR) + (0.0,) * len(AGAINST)) > 0.9
+    assert {"data", "claims", "seed", "command"} <= set(model.facts)
+
+
+@pytest.mark.parametrize(
+    "text", ["{", "[]", "{}", '{"features": ["a"], "weights": [1], "bias": 0, "threshold": 1, "facts": {}}']
+)
+def test_unusable_model_file_says_how_to_make_it(tmp_path: Path, text: str) -> None:
+    (tmp_path / "v.json").write_text(text)
+    with pytest.raises(ModelError, match="radrag train verifier"):
+        SupportModel.load(tmp_path / "v.json")
+    with pytest.raises(ModelError, match="radrag train verifier"):
+        SupportModel.load(tmp_path / "none.json")
+
+
+def hit(text: str = TEXT, **metadata: object) -> Hit:
+    return Hit(Passage("d", 0, len(text), text, (), "T", 1, dict(metadata)), 1.0)
+
+
+def test_an_altered_quote_is_shown_with_the_true_words() -> None:
+    stated = 'The abstract says "mortality was much lower with metformin".'
+    draft = Draft((DraftClaim(stated, (1,)),))
+    (claim,) = ground(draft, [hit()], {"d": Document("d", TEXT)}.__getitem__).claims
+    assert not claim.supported
+    (quote,) = claim.altered
+    assert quote.text == "mortality was much lower with metformin"
+    assert quote.found == "Mortality was lower with metformin"
+    assert quote.citation is not None
+    assert TEXT[quote.citation.start : quote.citation.end] == quote.found
+    assert claim.citations == ()
+    good = replace(draft.claims[0], text='The abstract says "Mortality was lower with metformin".')
+    (claim,) = ground(Draft((good,)), [hit()], {"d": Document("d", TEXT)}.__getitem__).claims
+    assert claim.altered == ()
+
+
+def test_a_retracted_source_gives_no_quote_and_no_support() -> None:
+    draft = Draft((DraftClaim('It says "Weight did not differ between the groups".', (1,)),))
+    (claim,) = ground(draft, [hit(retracted=True)], {"d": Document("d", TEXT)}.__getitem__).claims
+    assert (claim.supported, claim.citations, claim.verdict) == (False, (), "unsupported")
+    assert claim.altered[0].citation is None
+    flagged = replace(hit(), passage=replace(hit().passage, flags=("retracted",)))
+    plain = Draft((DraftClaim("Weight did not differ between the groups.", (1,)),))
+    (claim,) = ground(plain, [flagged], {"d": Document("d", TEXT)}.__getitem__).claims
+    assert (claim.supported, claim.citations) == (False, ())
+
+
+def test_stored_model_is_the_one_described() -> None:
+    stored = json.loads((Path(__file__).parents[2] / "radrag" / "assets" / "verifier.json").read_text())
+    assert stored["features"] == list(FEATURES)
