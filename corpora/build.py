@@ -87,12 +87,26 @@ def _questions() -> dict[str, str]:
     }
 
 
+def _phi_notes() -> dict[str, str]:
+    rows = _rows("phi-notes/notes.jsonl")
+    marked = sum(len(row["spans"]) for row in rows)
+    without = sum(not row["spans"] for row in rows)
+    return {
+        "title": "Notes with planted identifiers",
+        "what": f"{len(rows)} short synthetic notes and reports with {marked} labelled identifiers of the 18 HIPAA kinds; "
+        f"{without} notes without any.",
+        "how_made": "Written by hand for radrag together with the labels, before the rules that find identifiers; every "
+        "person in them is invented.",
+    }
+
+
 CARDS = {
     "protocols": _protocols,
     "evidence": _evidence,
     "protocol-notes": _notes,
     "reports": _reports,
     "questions": _questions,
+    "phi-notes": _phi_notes,
 }
 
 

@@ -99,3 +99,11 @@ def test_examples_are_short_and_say_how_to_run() -> None:
         text = path.read_text("utf-8")
         assert len(text.splitlines()) <= 60, path.name
         assert f"python examples/{path.name}" in text
+
+
+def test_deidentify_a_note(tmp_path: Path) -> None:
+    assert run("deidentify_a_note", tmp_path).startswith("[NAME] (MRN [MRN], DOB [DATE])")
+
+
+def test_label_a_file(tmp_path: Path) -> None:
+    assert "35 rows, 33 labelled, 2 with an error" in run("label_a_file", tmp_path)

@@ -130,5 +130,13 @@ def confidence(data: PubMedQA, out: Out = Path("runs/confidence.json"), seed: Se
     _facts(fit_confidence(read_pubmedqa(data), load_questions(), corpus, out, seed=seed), out, as_json)
 
 
+@commands.command()
+def verifier(data: PubMedQA, out: Out = Path("runs/verifier.json"), seed: Seed = 0, as_json: Json = False) -> None:
+    """Fit the verifier of claims on edited sentences of half of the shipped texts and PubMedQA's development half."""
+    from radrag.training.verifier import fit_verifier
+
+    _facts(fit_verifier(data, out, seed=seed), out, as_json)
+
+
 def _facts(facts: dict[str, Any], out: Path, as_json: bool) -> None:
     show(facts, "\n".join(f"{name}: {value}" for name, value in facts.items()) + f"\nwritten to {out}", as_json)

@@ -12,6 +12,7 @@ from radrag.corpora.i2b2 import read_i2b2_2012, read_i2b2_2012_folder
 from radrag.corpora.mimic import NoteEvents
 from radrag.corpora.openi import read_openi, read_openi_folder
 from radrag.corpora.order_notes import read_order_notes
+from radrag.corpora.phi_notes import PHINote
 from radrag.corpora.pubmed import read_deletions, read_pubmed
 from radrag.corpora.records import Fields, read_csv, read_jsonl, read_labelled_notes, read_questions
 from radrag.corpora.reports import read_finding_sets, read_reports
@@ -23,6 +24,7 @@ from radrag.corpora.shipped import (
     load_evidence,
     load_finding_sets,
     load_notes,
+    load_phi_notes,
     load_protocols,
     load_questions,
     load_reports,
@@ -37,6 +39,7 @@ __all__ = [
     "FileFailure",
     "FolderCorpus",
     "NoteEvents",
+    "PHINote",
     "chunk",
     "corpus_folder",
     "load_card",
@@ -44,6 +47,7 @@ __all__ = [
     "load_evidence",
     "load_finding_sets",
     "load_notes",
+    "load_phi_notes",
     "load_protocols",
     "load_questions",
     "load_reports",

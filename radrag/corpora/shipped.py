@@ -9,12 +9,13 @@ from typing import Literal
 
 from radrag.corpora.cards import file_problem, load_card
 from radrag.corpora.guidelines import read_markdown
+from radrag.corpora.phi_notes import PHINote, read_phi_notes
 from radrag.corpora.records import Fields, read_jsonl, read_labelled_notes, read_questions
 from radrag.corpora.reports import read_conflicts, read_finding_sets, read_reports
 from radrag.errors import CorpusError
 from radrag.types import Conflict, Document, Label, LabelledNote, LabelledReport, Question
 
-SHIPPED = ("protocols", "evidence", "protocol-notes", "reports", "questions")
+SHIPPED = ("protocols", "evidence", "protocol-notes", "reports", "questions", "phi-notes")
 _PACKAGE = Path(__file__).resolve().parents[1]
 
 
@@ -138,3 +139,12 @@ def load_questions() -> list[Question]:
         CorpusError: If the file is missing, is not what the data card says, or a record cannot be read.
     """
     return list(read_questions(_checked_file("questions", "questions.jsonl")))
+
+
+def load_phi_notes() -> list[PHINote]:
+    """Load the shipped notes with planted identifiers; every person in them is invented.
+
+    Raises:
+        CorpusError: If the file is missing, is not what the data card says, or a record cannot be read.
+    """
+    return list(read_phi_notes(_checked_file("phi-notes", "notes.jsonl")))

@@ -21,8 +21,9 @@ from radrag.types.answers import (
 )
 from radrag.types.chats import Chat, Generation, GenerationParams, Message, Role
 from radrag.types.documents import Citation, Document, Hit, Notice, Passage, Section, page_heading
+from radrag.types.identifiers import Identifier, IdentifierKind
 from radrag.types.labels import Label, LabelledNote, LabelResult, Span
-from radrag.types.reports import Conflict, FindingLabel, LabelledReport, Status
+from radrag.types.reports import Conflict, FindingLabel, FindingsResult, LabelledReport, Status
 
 __all__ = [
     "NOTICE",
@@ -39,10 +40,13 @@ __all__ = [
     "Draft",
     "DraftClaim",
     "FindingLabel",
+    "FindingsResult",
     "Generation",
     "GenerationParams",
     "GoldSpan",
     "Hit",
+    "Identifier",
+    "IdentifierKind",
     "Label",
     "LabelResult",
     "LabelledNote",

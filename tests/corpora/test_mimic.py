@@ -11,7 +11,10 @@ import pytest
 from radrag.corpora.mimic import NoteEvents
 from radrag.errors import CorpusError
 
-HEADER = '"ROW_ID","SUBJECT_ID","HADM_ID","CHARTDATE","CHARTTIME","STORETIME","CATEGORY","DESCRIPTION","CGID","ISERROR","TEXT"'
+HEADER = (
+    '"ROW_ID","SUBJECT_ID","HADM_ID","CHARTDATE","CHARTTIME","STORETIME",'
+    '"CATEGORY","DESCRIPTION","CGID","ISERROR","TEXT"'
+)
 ROWS = [
     '174,22532,167853,"2151-08-04",,,"Discharge summary","Report",,,"Admission Date:  [**2151-7-16**]\n\n'
     'He said ""well"", and left."',

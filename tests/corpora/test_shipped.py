@@ -18,6 +18,7 @@ from radrag.corpora import (
     load_evidence,
     load_finding_sets,
     load_notes,
+    load_phi_notes,
     load_protocols,
     load_questions,
     load_reports,
@@ -40,6 +41,12 @@ REPORT = {
     "text": "IMPRESSION: Clear.",
     "sections": [{"name": "impression", "start": 12, "end": 18}],
     "findings": {"effusion": {"status": "not mentioned", "spans": []}},
+}
+PHI_NOTE = {
+    "id": "n",
+    "type": "note",
+    "text": "Seen: Ann.",
+    "spans": [{"start": 6, "end": 9, "text": "Ann", "kind": "name"}],
 }
 GOLD = {"document_id": "PMID:7", "start": 0, "end": 2, "quote": "It"}
 
@@ -64,6 +71,7 @@ def clone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (corpora / "reports" / "findings.yaml").write_text(FINDINGS, encoding="utf-8")
     lines(corpora / "reports" / "reports.jsonl", REPORT)
     lines(corpora / "questions" / "questions.jsonl", {"id": "q", "question": "Does it?", "gold": [GOLD]})
+    lines(corpora / "phi-notes" / "notes.jsonl", PHI_NOTE)
     for name in SHIPPED:
         write_card(corpora / name, name=name, **CARD)
     monkeypatch.setattr(module, "_PACKAGE", tmp_path / "radrag")
@@ -88,6 +96,8 @@ def test_loaders(clone: Path) -> None:
     assert (conflict.kind, conflict.documents) == ("conflict", ("PMID:7", "PMID:8"))
     assert (report.section("impression"), report.findings[0].status) == ("Clear.", "not mentioned")
     assert load_finding_sets()["chest"][0].synonyms == ("fluid",)
+    ((name,),) = (note.spans for note in load_phi_notes())
+    assert (name.text, name.kind) == ("Ann", "name")
 
 
 LOADERS: list[tuple[str, Callable[[], object]]] = [
@@ -100,6 +110,7 @@ LOADERS: list[tuple[str, Callable[[], object]]] = [
     ("reports/reports.jsonl", load_reports),
     ("reports/findings.yaml", load_finding_sets),
     ("questions/questions.jsonl", load_questions),
+    ("phi-notes/notes.jsonl", load_phi_notes),
 ]
 
 
