@@ -2,63 +2,50 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from radrag.calibration import apply_pool, conformal_threshold, fit_pool
-from radrag.indexes.hybrid import HybridIndex
+from radrag.calibration import Sample
+from radrag.errors import ModelError
+from radrag.labelling.calibrated import Calibration, calibrated, stored_calibration
+from radrag.labelling.candidate_scorer import CandidateScorer
+from radrag.labelling.characters import CharacterModel
 from radrag.labelling.groups import group_notes, grouped_folds
 from radrag.labelling.label_set import LabelSet
 from radrag.labelling.neighbours import Neighbours
-from radrag.labelling.stored import read_json, write_json
+from radrag.labelling.reference import Reference, drawn, reference_of
+from radrag.labelling.sources import SCORERS, Sources
+from radrag.labelling.stored import read_arrays, read_json, write_arrays, write_json
 from radrag.labelling.text_model import TextModel
-from radrag.labelling.writer import EXAMPLES, Writer
-from radrag.labelling.zero_shot import ZeroShot
-from radrag.protocols import Encoder
+from radrag.labelling.writer import EXAMPLES
 from radrag.types import LabelledNote
 
+_ALONE = ("text", "characters", "rules", "generator")  # what can score without retrieving anything
 FOLDS = 5
 SAMPLE = 300  # notes that a generator is asked about: it is slow, and its weight is one number
+MOST = 5_000  # notes that calibrate: more would change neither weights nor thresholds, and each must be scored
+_CELLS = 4_000_000  # of a scorer's table of notes and labels: of large sets fewer notes calibrate
+# Linear models of more labels than this would not fit into memory; neighbours and definitions carry such sets.
+MOST_LABELS = 1_000
 Scores = dict[str, NDArray[np.float64]]
 
 
 @dataclass(frozen=True, slots=True)
-class Calibration:
-    """How scores become probabilities and sets.
+class _Known:
+    """Labelled notes to learn from, with their vectors ``[n, dim]``."""
 
-    Attributes:
-        weights: Weight of each scorer in the pool, by its name.
-        threshold: Probability that a label of the conformal set reaches.
-        notes: Labelled notes that it was fitted on.
-    """
+    notes: list[str]
+    true: NDArray[np.int64]
+    vectors: NDArray[np.float32]
 
-    weights: Mapping[str, float]
-    threshold: float
-    notes: int
-
-
-@dataclass(frozen=True, slots=True)
-class Sources:
-    """Where scores come from besides the examples.
-
-    Attributes:
-        labels: The labels.
-        encoder: Encoder of notes.
-        index: Where guidelines are.
-        zero_shot: Scorer by guidelines.
-        writer: The generator, if it scores.
-    """
-
-    labels: LabelSet
-    encoder: Encoder
-    index: HybridIndex
-    zero_shot: ZeroShot
-    writer: Writer | None
+    def take(self, rows: NDArray[np.bool_] | NDArray[np.int64]) -> _Known:
+        chosen = np.flatnonzero(rows) if rows.dtype == np.bool_ else rows
+        return _Known([self.notes[row] for row in chosen], self.true[chosen], self.vectors[chosen])
 
 
 class Ensemble:
@@ -68,75 +55,62 @@ class Ensemble:
     """
 
     def __init__(
-        self, sources: Sources, text: TextModel, neighbours: Neighbours, calibrations: Mapping[str, Calibration]
+        self,
+        sources: Sources,
+        text: TextModel | None,
+        characters: CharacterModel | None,
+        neighbours: Neighbours,
+        calibrations: Mapping[str, Calibration],
+        reference: Reference | None,
     ) -> None:
-        self._sources, self.text, self._neighbours, self._calibrations = sources, text, neighbours, calibrations
+        self._sources, self.text, self._characters, self._neighbours = sources, text, characters, neighbours
+        self._calibrations, self._reference = calibrations, reference
 
     @classmethod
     def fit(
         cls,
         sources: Sources,
         examples: Sequence[LabelledNote],
-        coverage: float,
         seed: int,
         calibration: Sequence[LabelledNote] | None = None,
+        *,
+        learn: bool = False,
     ) -> Self:
         """Fit on the examples, and calibrate on notes of their own, or else on the examples out of fold.
+
+        Args:
+            sources: Where scores come from.
+            examples: Notes to learn from.
+            seed: Seed of folds, samples and solver.
+            calibration: Notes to calibrate on; the examples if left out.
+            learn: Whether to learn from these too, each fold from the others.
 
         Raises:
             ValueError: If a label is unknown, there are fewer than 2 labels, fewer than 5 groups to calibrate on, or a
                 note is in both.
         """
-        if calibration is not None:
-            return cls._fit_apart(sources, examples, calibration, coverage, seed)
-        true = _positions(examples, sources.labels)
-        folds = grouped_folds(group_notes(examples), true, FOLDS, seed)
-        notes = [note.text for note in examples]
-        vectors = sources.encoder.encode(notes, "passage")
-        rows = _sample(len(notes), seed) if sources.writer is not None else np.arange(len(notes))
-        asked = {name: np.zeros((len(rows), len(sources.labels))) for name in _names(sources)}
-        for fold in range(FOLDS):
-            known, wanted = np.flatnonzero(folds != fold), np.flatnonzero(folds[rows] == fold)
-            model = cls._on(sources, [notes[row] for row in known], true[known], vectors[known], {}, seed)
-            if len(wanted):
-                scored = model._scores([notes[row] for row in rows[wanted]], list(asked))
-                for name, values in scored.items():
-                    asked[name][wanted] = values
-        calibrations = {
-            kind: _calibrated({name: asked[name] for name in names}, true[rows], folds[rows], coverage)
-            for kind, names in _kinds(sources).items()
+        learn = learn or calibration is None
+        given, groups = _together(sources.labels, examples, calibration)
+        first = len(examples) if calibration is not None else 0
+        true = _positions(given, sources.labels)
+        notes = [note.text for note in given]
+        known = _Known(notes, true, sources.encoder.encode(notes, "passage"))
+        rows = first + drawn(len(given) - first, _most(sources), seed)
+        folds = np.full(len(given), -1, dtype=np.int64)
+        folds[first:] = grouped_folds(groups[first:], true[first:], FOLDS, seed)
+        whole = cls._on(sources, known if learn else known.take(np.arange(first)), seed)
+        asked = whole._held_out(known, rows, folds, seed, learn=learn)
+        right = np.zeros((len(rows), len(sources.labels)), dtype=np.bool_)
+        for place, row in enumerate(rows):
+            also = (id for id in given[row].also if id in sources.labels)
+            right[place, [true[row], *(sources.labels.ids.index(id) for id in also)]] = True
+        whole._calibrations = {
+            kind: calibrated({name: asked[name] for name in names}, true[rows], right, folds[rows])
+            for kind, names in whole._kinds().items()
+            if names
         }
-        return cls._on(sources, notes, true, vectors, calibrations, seed)
-
-    @classmethod
-    def _fit_apart(
-        cls,
-        sources: Sources,
-        examples: Sequence[LabelledNote],
-        calibration: Sequence[LabelledNote],
-        coverage: float,
-        seed: int,
-    ) -> Self:
-        """Fit on all examples, score the other notes, and calibrate on these scores."""
-        groups = group_notes([*examples, *calibration])
-        both = set(groups[: len(examples)]) & set(groups[len(examples) :])
-        if both:
-            row = next(row for row, group in enumerate(groups[len(examples) :]) if group in both)
-            raise ValueError(
-                f"calibration note {row} is among the examples too, or of one group with one; keep them apart, or the "
-                "probabilities come out too high"
-            )
-        true, held = _positions(examples, sources.labels), _positions(calibration, sources.labels, "calibration note")
-        notes = [note.text for note in examples]
-        model = cls._on(sources, notes, true, sources.encoder.encode(notes, "passage"), {}, seed)
-        rows = _sample(len(held), seed) if sources.writer is not None else np.arange(len(held))
-        scores = model._scores([calibration[row].text for row in rows], _names(sources))
-        folds = grouped_folds(groups[len(examples) :][rows], held[rows], FOLDS, seed)
-        model._calibrations = {
-            kind: _calibrated({name: scores[name] for name in names}, held[rows], folds, coverage)
-            for kind, names in _kinds(sources).items()
-        }
-        return model
+        whole._reference = reference_of(sources.encoder, [notes[row] for row in rows], groups[rows], seed)
+        return whole
 
     @property
     def counts(self) -> NDArray[np.int64]:
@@ -144,52 +118,128 @@ class Ensemble:
         return np.bincount(self._neighbours.true, minlength=len(self._sources.labels))
 
     def calibration(self, *, retrieval: bool) -> Calibration:
-        """Return the calibration for labels with or without retrieval."""
-        return self._calibrations[_kind(retrieval)]
+        """Return the calibration for labels with or without retrieval.
+
+        Raises:
+            ValueError: If no scorer that is used does without retrieval.
+        """
+        kind = _kind(retrieval)
+        if kind not in self._calibrations:
+            raise ValueError(
+                f"without retrieval nothing is left to score with of use={self._sources.use}; add 'text' to use"
+            )
+        return self._calibrations[kind]
 
     def probabilities(self, notes: Sequence[str], *, retrieval: bool) -> NDArray[np.float64]:
         """Return calibrated probabilities ``[n, labels]``."""
-        weights = self.calibration(retrieval=retrieval).weights
-        scores = self._scores(notes, list(weights))
-        return apply_pool(np.stack([scores[name] for name in weights]), list(weights.values()))
+        calibration = self.calibration(retrieval=retrieval)
+        return calibration.probabilities(self._scores(notes, list(calibration.weights)))
+
+    def known(self, *, retrieval: bool) -> Sample:
+        """Return the calibration notes as one side of a drift test."""
+        assert self._reference is not None
+        return self._reference.sample(self.calibration(retrieval=retrieval))
+
+    def scores(self, notes: Sequence[str], name: str) -> NDArray[np.float64]:
+        """Return the log-scores of one scorer ``[n, labels]``."""
+        return self._scores(notes, [name])[name]
+
+    def candidates(self, notes: Sequence[str], names_only: CandidateScorer) -> NDArray[np.bool_]:
+        """Return which labels of a large set are worth naming ``[n, labels]``: found by name, or by similar notes."""
+        mask = names_only.candidates(notes)
+        for place, hits in enumerate(self._neighbours.nearest(notes)):
+            mask[place, self._neighbours.true[[row for row, _ in hits]]] = True
+        return mask
 
     def save(self, folder: Path) -> None:
         """Write it into an existing folder; the labelled notes are in it."""
-        self.text.save(folder)
+        for model in (self.text, self._characters):
+            if model is not None:
+                model.save(folder)
         self._neighbours.save(folder)
-        write_json(folder / "calibration.json", {kind: asdict(value) for kind, value in self._calibrations.items()})
+        write_json(folder / "calibration.json", {kind: one.values() for kind, one in self._calibrations.items()})
+        arrays = {f"{kind}.{name}": array for kind, one in self._calibrations.items()
+                  for name, array in one.arrays().items()}  # fmt: skip
+        if self._reference is not None:
+            kept = self._reference
+            arrays |= {"reference.rows": kept.rows, "reference.vectors": kept.vectors}
+        write_arrays(folder / "calibration.safetensors", arrays)
 
     @classmethod
     def load(cls, folder: Path, sources: Sources) -> Self:
-        """Read what ``save`` wrote."""
-        kept = {kind: Calibration(**value) for kind, value in read_json(folder / "calibration.json").items()}
-        return cls(sources, TextModel.load(folder), Neighbours.load(folder, sources.encoder), kept)
+        """Read what ``save`` wrote.
+
+        Raises:
+            ModelError: If a file is missing or not what was saved.
+        """
+        values, arrays = read_json(folder / "calibration.json"), read_arrays(folder / "calibration.safetensors")
+        try:
+            kept = {
+                kind: stored_calibration(value, {key.removeprefix(f"{kind}."): array for key, array in arrays.items()})
+                for kind, value in values.items()
+            }
+            reference = Reference(*(arrays[f"reference.{name}"] for name in ("rows", "vectors")))
+        except KeyError as error:
+            raise ModelError(f"{folder} lacks {error} of its calibration; save the pipeline again") from error
+        text = TextModel.load(folder) if (folder / "text_model.json").is_file() else None
+        characters = CharacterModel.load(folder) if (folder / "characters.safetensors").is_file() else None
+        return cls(sources, text, characters, Neighbours.load(folder, sources.encoder), kept, reference)
 
     @classmethod
-    def _on(
-        cls,
-        sources: Sources,
-        notes: Sequence[str],
-        true: NDArray[np.int64],
-        vectors: NDArray[np.float32],
-        calibrations: Mapping[str, Calibration],
-        seed: int,
-    ) -> Self:
+    def _on(cls, sources: Sources, known: _Known, seed: int) -> Self:
         size = len(sources.labels)
-        text = TextModel.fit(notes, true, size, seed=seed)
-        return cls(sources, text, Neighbours(notes, true, size, sources.encoder, vectors), calibrations)
+        few = len(np.unique(known.true)) <= MOST_LABELS
+        given = (known.notes, known.true, size)
+        text = TextModel.fit(*given, seed=seed) if "text" in sources.use and few else None
+        characters = CharacterModel.fit(*given, seed=seed) if "characters" in sources.use and few else None
+        neighbours = Neighbours(known.notes, known.true, size, sources.encoder, known.vectors)
+        return cls(sources, text, characters, neighbours, {}, None)
+
+    def _held_out(
+        self, known: _Known, rows: NDArray[np.int64], folds: NDArray[np.int64], seed: int, *, learn: bool
+    ) -> Scores:
+        """Score calibration notes by models that have seen none of their group: every scorer ``[rows, labels]``."""
+        names = list(dict.fromkeys(name for names in self._kinds().values() for name in names))
+        if not learn:
+            return self._scores([known.notes[row] for row in rows], names)
+        found = {name: np.zeros((len(rows), len(self._sources.labels))) for name in names}
+        for fold in range(FOLDS):
+            wanted = np.flatnonzero(folds[rows] == fold)
+            if len(wanted):
+                model = self._on(self._sources, known.take(folds != fold), seed)
+                for name, values in model._scores([known.notes[row] for row in rows[wanted]], names).items():
+                    found[name][wanted] = values
+        return found
+
+    def _kinds(self) -> dict[str, list[str]]:
+        """Return the scorers that take part with and without retrieval, in order."""
+        there = {
+            "text": self.text is not None,
+            "characters": self._characters is not None,
+            "rules": self._sources.rules is not None,
+            "generator": _writes(self._sources),
+        }
+        used = [name for name in SCORERS if name in self._sources.use and there.get(name, True)]
+        alone = {**dict.fromkeys(_ALONE, ""), "generator": " alone"}
+        return {_kind(True): used, _kind(False): [name + alone[name] for name in used if name in alone]}
 
     def _scores(self, notes: Sequence[str], names: Sequence[str]) -> Scores:
-        makers = {
-            "text": self.text.scores,
+        sources = self._sources
+        makers: dict[str, Callable[[Sequence[str]], NDArray[np.float64]]] = {
             "neighbours": self._neighbours.scores,
-            "guidelines": self._sources.zero_shot.scores,
+            "guidelines": sources.zero_shot.scores,
             "generator": self._written,
             "generator alone": self._written_alone,
         }
+        if self.text is not None:
+            makers["text"] = self.text.scores
+        if self._characters is not None:
+            makers["characters"] = self._characters.scores
+        if sources.rules is not None:
+            makers["rules"] = sources.rules.scores
         found: Scores = {}
         for name in names:
-            same = name == "generator alone" and self._sources.writer is not None and self._sources.writer.tuned is True
+            same = name == "generator alone" and sources.writer is not None and sources.writer.tuned is True
             found[name] = found["generator"] if same and "generator" in found else makers[name](notes)
         return found
 
@@ -207,28 +257,36 @@ class Ensemble:
         return self._sources.writer.scores(notes)
 
 
-def _sample(count: int, seed: int) -> NDArray[np.int64]:
-    """Return the rows that a generator is asked about, in order."""
-    if count <= SAMPLE:
-        return np.arange(count)
-    return np.sort(np.random.default_rng(seed).choice(count, SAMPLE, replace=False))
+def _most(sources: Sources) -> int:
+    return SAMPLE if _writes(sources) else max(SAMPLE, min(MOST, _CELLS // len(sources.labels)))
+
+
+def _writes(sources: Sources) -> bool:
+    return sources.writer is not None and "generator" in sources.use
 
 
 def _kind(retrieval: bool) -> str:
     return "retrieval" if retrieval else "alone"
 
 
-def _kinds(sources: Sources) -> dict[str, list[str]]:
-    """Return the scorers that take part with and without retrieval."""
-    written = sources.writer is not None
-    return {
-        _kind(True): ["text", "neighbours", "guidelines", *(["generator"] if written else [])],
-        _kind(False): ["text", *(["generator alone"] if written else [])],
-    }
-
-
-def _names(sources: Sources) -> list[str]:
-    return list(dict.fromkeys(name for names in _kinds(sources).values() for name in names))
+def _together(
+    labels: LabelSet, examples: Sequence[LabelledNote], calibration: Sequence[LabelledNote] | None
+) -> tuple[list[LabelledNote], NDArray[np.int64]]:
+    """Check all notes, and return them with their groups."""
+    _positions(examples, labels)
+    given = list(examples)
+    if calibration is not None:
+        _positions(calibration, labels, "calibration note")
+        given += calibration
+    groups = group_notes(given)
+    both = set(groups[: len(examples)]) & set(groups[len(examples) :])
+    if both:
+        row = next(row for row, group in enumerate(groups[len(examples) :]) if group in both)
+        raise ValueError(
+            f"calibration note {row} is among the examples too, or of one group with one; keep them apart, or the "
+            "probabilities come out too high"
+        )
+    return given, groups
 
 
 def _positions(examples: Sequence[LabelledNote], labels: LabelSet, what: str = "example") -> NDArray[np.int64]:
@@ -245,19 +303,3 @@ def _positions(examples: Sequence[LabelledNote], labels: LabelSet, what: str = "
     if len(np.unique(true)) < 2:
         raise ValueError(f"{what}s must hold at least 2 different labels, got {len(np.unique(true))}; add notes")
     return true
-
-
-def _calibrated(scores: Scores, true: NDArray[np.int64], folds: NDArray[np.int64], coverage: float) -> Calibration:
-    """Fit the pool, and the threshold on probabilities by pools that did not see the note's fold."""
-    stacked = np.stack(list(scores.values()))
-    held = np.zeros(len(true))
-    for fold in np.unique(folds):
-        wanted, known = folds == fold, folds != fold
-        weights = fit_pool(stacked[:, known], true[known])
-        held[wanted] = apply_pool(stacked[:, wanted], weights)[np.arange(wanted.sum()), true[wanted]]
-    weights = fit_pool(stacked, true)
-    return Calibration(
-        weights={name: float(weight) for name, weight in zip(scores, weights, strict=True)},
-        threshold=conformal_threshold(held, 1 - coverage),
-        notes=len(true),
-    )

@@ -1,29 +1,21 @@
-"""The linear text model: TF-IDF of terms and pairs of terms, one linear support vector machine for each label.
-
-Source: Joachims, "Text Categorization with Support Vector Machines", ECML 1998; Fan et al., "LIBLINEAR", JMLR 2008.
-"""
+"""The linear text model: TF-IDF of terms and pairs of terms, one linear support vector machine for each label."""
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import csr_array
 from scipy.special import log_softmax
 
 from radrag.indexes.tokens import token_spans, tokenize
 from radrag.labelling.evidence import phrases
 from radrag.labelling.features import features, fit_vocabulary, vectorise
+from radrag.labelling.linear import fit_linear
 from radrag.labelling.stored import read_arrays, read_json, write_arrays, write_json
 from radrag.types import Span
-
-# Of 0.3, 1, 2 and 4 the best out of fold on the shipped training notes, whichever way they were grouped.
-PENALTY = 4.0
-_MOST_STEPS = 10_000
 
 
 class TextModel:
@@ -56,14 +48,8 @@ class TextModel:
             seed: Seed of the solver.
         """
         vocabulary, idf = fit_vocabulary(notes)
-        weights = np.zeros((labels, len(vocabulary)), dtype=np.float32)
-        bias = np.full(labels, -1, dtype=np.float32)
-        seen = np.unique(true)
-        if len(seen) > 1:
-            rows = vectorise([tokenize(note) for note in notes], vocabulary, idf)
-            weights[seen], bias[seen] = _solved(rows, true, seed)
-        else:
-            bias[seen] = 1
+        rows = vectorise([tokenize(note) for note in notes], vocabulary, idf)
+        weights, bias = fit_linear(rows, true, labels, seed)
         return cls(vocabulary, idf, weights, bias)
 
     def scores(self, notes: Sequence[str]) -> NDArray[np.float64]:
@@ -117,20 +103,3 @@ class TextModel:
             scores[place] += share / 2
             scores[place + 1] += share / 2
         return scores
-
-
-def _solved(rows: csr_array, true: NDArray[np.int64], seed: int) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
-    """Return weights and biases of the labels that occur, in order."""
-    from sklearn.svm import LinearSVC
-
-    machine = LinearSVC(C=PENALTY, max_iter=_MOST_STEPS, random_state=seed)
-    with warnings.catch_warnings():
-        # A handful of notes may well have a label each.
-        warnings.filterwarnings("ignore", message="The number of unique classes is greater than 50%")
-        machine.fit(rows, true)
-    return _per_label(machine.coef_), _per_label(machine.intercept_)
-
-
-def _per_label(values: NDArray[np.floating]) -> NDArray[np.floating]:
-    """Undo the one row that stands for two labels: what speaks for the second speaks against the first."""
-    return values if len(values) > 1 else np.concatenate([-values, values])

@@ -36,6 +36,7 @@ from radrag.metrics.resampling import (
     paired_bootstrap,
 )
 from radrag.metrics.rouge import rouge_l, rouge_n, rouge_su
+from radrag.metrics.selective import RiskCoverage, aurc, risk_coverage
 from radrag.metrics.semantic import cosine_similarity, greedy_match, semantic_match
 from radrag.metrics.testing import PermutationTest, SignTest, holm, permutation_test, sign_test
 from radrag.metrics.text import exact_match, normalize_answer, token_f1
@@ -53,11 +54,13 @@ __all__ = [
     "PrecisionRecallF1",
     "ReliabilityBin",
     "RetrievalScore",
+    "RiskCoverage",
     "SignTest",
     "Snippet",
     "YesNoScore",
     "accuracy",
     "auprc",
+    "aurc",
     "auroc",
     "average_precision",
     "bioasq_documents",
@@ -96,6 +99,7 @@ __all__ = [
     "recall",
     "reciprocal_rank",
     "reliability_table",
+    "risk_coverage",
     "rouge_l",
     "rouge_n",
     "rouge_su",

@@ -1,4 +1,4 @@
-"""Labelling notes: score by words, by similar notes and by guidelines, pool, calibrate, cite."""
+"""Labelling notes: score by words, by similar notes, by guidelines and by rules; pool, calibrate, cite."""
 
 from __future__ import annotations
 
@@ -11,17 +11,18 @@ from typing import Any, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import softmax
 
-from radrag.calibration import conformal_set
+from radrag.calibration import Drift, drift
+from radrag.errors import ModelError
 from radrag.indexes.encoders import load_encoder
 from radrag.indexes.hybrid import HybridIndex
-from radrag.labelling.cite import cite
-from radrag.labelling.default import DEFAULT_WEIGHT, default_generator
-from radrag.labelling.ensemble import Ensemble, Sources
+from radrag.labelling.candidate_scorer import CandidateScorer
+from radrag.labelling.default import default_generator
+from radrag.labelling.ensemble import Ensemble
 from radrag.labelling.label_set import LabelSet
 from radrag.labelling.manifest import (
     FORMAT,
+    SETTINGS,
     check_files,
     check_made_with,
     file_hashes,
@@ -31,20 +32,27 @@ from radrag.labelling.manifest import (
 )
 from radrag.labelling.memory import LastBatch
 from radrag.labelling.notes import checked_notes
+from radrag.labelling.reference import sample_of
+from radrag.labelling.rules import Patterns, Rule, Rules
+from radrag.labelling.sources import Sources, by_definition, checked_use, unfitted_probabilities
 from radrag.labelling.stored import read_json, write_folder, write_json
 from radrag.labelling.writer import Tuned, Writer
-from radrag.labelling.zero_shot import ZeroShot, guidelines_of
+from radrag.labelling.zero_shot import ZeroShot
+from radrag.pipelines._label_results import Judge, cited, notices, risk_notice
 from radrag.protocols import Encoder, Generator, Scorer
-from radrag.types import Citation, LabelledNote, LabelResult, Span
+from radrag.types import Citation, LabelledNote, LabelResult
+
+_CELLS = 20_000_000  # of a table of notes and labels: larger batches are labelled in parts
+DRIFT_FROM = 50  # notes in a batch: of fewer only gross drift could be told
 
 
 class LabelPipeline:
     """Labels notes, says how sure it is, and cites note and guideline.
 
     Without ``fit`` it goes by what the generator or the guidelines say, and its scores are not calibrated. ``fit`` adds
-    a text model and a search over the labelled notes, and pools them with the guidelines and the generator. Without
-    ``fit`` and with ``generator`` left out, the small Llama that ships takes part beside the guidelines, where the
-    labels are shipped protocols and the ``llama`` extra is installed; the manifest names it. None leaves it out.
+    a text model and a search over the labelled notes, and pools them with the guidelines, the rules and the generator.
+    Without ``fit`` and with ``generator`` left out, the small Llama that ships takes part beside the guidelines, where
+    the labels are shipped protocols and the ``llama`` extra is installed; the manifest names it. None leaves it out.
 
     Args:
         index: Guidelines, each a document whose id is a label's; labels without one are labelled but not cited.
@@ -57,6 +65,11 @@ class LabelPipeline:
         seed: Seed of folds, samples and solver.
         tuned: The generator was tuned on these labels: it is shown the note alone; or, if ``"examples"``, it was tuned
             with similar notes and the names of fitting guidelines, and is shown them too.
+        rules: For each label's id regular expressions, or a function that returns the ids it is sure of for a note.
+        use: Which of ``"text"``, ``"characters"``, ``"neighbours"``, ``"guidelines"``, ``"rules"`` and ``"generator"``
+            may take part; by default all that there are.
+        sets: Whether the sets cover ``coverage`` of all notes, ``"marginal"``, or of the notes of each label with
+            enough calibration notes, ``"per-label"``, which makes them larger.
     """
 
     def __init__(
@@ -69,37 +82,53 @@ class LabelPipeline:
         coverage: float = 0.9,
         seed: int = 0,
         tuned: Tuned = False,
+        rules: Patterns | Rule | None = None,
+        use: Sequence[str] | None = None,
+        sets: Literal["marginal", "per-label"] = "marginal",
     ) -> None:
         if len(labels) < 2:
             raise ValueError(f"labels must hold at least 2 labels to choose from, got {len(labels)}")
         if not 0 < coverage < 1:
             raise ValueError(f"coverage must lie between 0 and 1, got {coverage}; 0.9 is usual")
+        if sets not in ("marginal", "per-label"):
+            raise ValueError(f"sets must be 'marginal' or 'per-label', got {sets!r}")
+        used = checked_use(use, rules is not None)
         loaded = LastBatch(index.encoder if encoder is None else load_encoder(encoder))
         self._by_default = generator == "default"
         given = None if self._by_default else generator
-        scorer: Any = given if hasattr(given, "score") else None
+        scorer: Any = given if hasattr(given, "score") and "generator" in used else None
         writer = None if scorer is None else Writer(scorer, labels, tuned=tuned)
-        zero_shot = ZeroShot(labels, loaded, guidelines_of(labels, index))
-        self._sources = Sources(labels, loaded, index, zero_shot, writer)
+        zero_shot = by_definition(labels, loaded, index)
+        ruled = None if rules is None else Rules(rules, labels)
+        self._sources = Sources(labels, loaded, index, zero_shot, writer, ruled, used)
         self._generator: object = given
-        self._settings: dict[str, Any] = {"coverage": coverage, "seed": seed, "tuned": tuned}
+        self._settings: dict[str, Any] = {"coverage": coverage, "seed": seed, "tuned": tuned, "sets": sets}
+        self._settings |= {"use": None if use is None else list(used), "risk": None, "delta": None}
         self._ensemble: Ensemble | None = None
         self._retrieval = True
-        self._names_only: ZeroShot | None = None
+        self._names_only: ZeroShot | CandidateScorer | None = None
 
-    def fit(self, examples: Iterable[LabelledNote], calibration: Iterable[LabelledNote] | None = None) -> Self:
+    def fit(
+        self,
+        examples: Iterable[LabelledNote],
+        calibration: Iterable[LabelledNote] | None = None,
+        *,
+        learn: bool = False,
+    ) -> Self:
         """Learn from labelled notes, about 50 or more, and calibrate the probabilities and sets.
 
         Probabilities and sets hold for notes like those they were calibrated on. Where the examples differ from the
         notes to come (made from templates, from another hospital), give some hundred labelled notes like those to come
-        as ``calibration``; otherwise grouped 5-fold out-of-fold scores of the examples serve. A generator is asked
-        about a seeded sample of at most 300 notes, and then all is calibrated on that sample.
+        as ``calibration``; otherwise the examples serve, out of fold in 5 folds of whole groups. At most 5,000 notes
+        calibrate, a seeded sample; where there is a generator, which is slow, at most 300.
 
         Args:
             examples: Notes with their labels; notes of one ``group``, or of the same text but for numbers, never help
                 to score each other.
-            calibration: Notes with their labels, none of them among the examples; they calibrate and are not learnt
-                from.
+            calibration: Notes with their labels, none of them among the examples.
+            learn: Whether to learn from the calibration notes too, each fifth scored by models of the others. Labels
+                of notes like them come out better. The final models know more than those of the folds, so
+                probabilities are rather too low and sets too large, and their promise is no longer exact.
 
         Returns:
             The pipeline itself.
@@ -108,9 +137,8 @@ class LabelPipeline:
             ValueError: If a label is not in the label set, there are fewer than 2 labels, fewer than 5 groups to
                 calibrate on, or a note is in both.
         """
-        coverage, seed = self._settings["coverage"], self._settings["seed"]
         apart = None if calibration is None else list(calibration)
-        self._ensemble = Ensemble.fit(self._sources, list(examples), coverage, seed, apart)
+        self._ensemble = Ensemble.fit(self._sources, list(examples), self._settings["seed"], apart, learn=learn)
         return self
 
     def __call__(self, note: str) -> LabelResult:
@@ -119,6 +147,8 @@ class LabelPipeline:
 
     def batch(self, notes: Iterable[str]) -> list[LabelResult]:
         """Label several notes.
+
+        From 50 notes on they are compared with those that were calibrated on; if they differ, every result warns.
 
         Args:
             notes: A list, tuple, pandas column or any other iterable of texts.
@@ -132,26 +162,71 @@ class LabelPipeline:
         texts = checked_notes(notes)
         if not texts:
             return []
+        size = max(1, _CELLS // len(self.labels))
+        if len(texts) > size:
+            return [
+                result for start in range(0, len(texts), size) for result in self.batch(texts[start : start + size])
+            ]
         probabilities = self._probabilities(texts)
-        best = [int(row.argmax()) for row in probabilities]
-        citations, manifest = self._citations(texts, best), self.manifest
-        rows = zip(texts, probabilities, best, citations, strict=True)
-        return [self._result(*row, manifest) for row in rows]
+        citations: list[Citation | None] = [None] * len(texts)
+        if self._retrieval:
+            citations = cited(self._sources.index, texts, probabilities.argmax(axis=1), self.labels)
+        judge = self._judge(texts, probabilities)
+        return [judge.result(*row) for row in zip(texts, probabilities, citations, strict=True)]
+
+    def drift(self, notes: Iterable[str], *, level: float = 0.01) -> Drift:
+        """Test whether notes come from where the calibration notes came from.
+
+        Args:
+            notes: At least 2 notes; some hundred tell more.
+            level: Highest p that counts as drift.
+
+        Returns:
+            What differs most, with a p that is corrected for several tests.
+
+        Raises:
+            ValueError: If the pipeline is not fitted, or there are fewer than 2 notes.
+        """
+        texts = checked_notes(notes)
+        if self._ensemble is None:
+            raise ValueError("there is nothing to compare notes with before fit")
+        return self._drift(texts, self._probabilities(texts), level)
+
+    def at_risk(self, risk: float, *, delta: float = 0.1) -> Self:
+        """Return the pipeline that withholds labels so that at most a share ``risk`` of those given is wrong.
+
+        The promise holds for notes like the calibration notes, except with a chance of ``delta`` over their draw.
+        A result that is withheld has ``abstained`` set; its label and ranking stay visible.
+
+        Args:
+            risk: Share of wrong labels among those given.
+            delta: Chance that the promise fails.
+
+        Raises:
+            ValueError: If a value is out of range or the pipeline is not fitted.
+        """
+        if self._ensemble is None:
+            raise ValueError("a risk can only be kept after fit, which finds out how often a label is wrong")
+        self._ensemble.calibration(retrieval=self._retrieval).at_risk(risk, delta)
+        cautious = copy.copy(self)
+        cautious._settings = {**self._settings, "risk": risk, "delta": delta}
+        return cautious
 
     def without_retrieval(self) -> Self:
-        """Return the baseline: the same text model or generator, calibrated on the same folds, and nothing retrieved.
+        """Return the baseline: the same text model, rules or generator, calibrated alike, and nothing retrieved.
 
         No similar notes and no guidelines take part. Without ``fit`` and without a generator that leaves the labels'
         names and definitions.
         """
         alone = copy.copy(self)
         alone._retrieval = False
-        alone._names_only = ZeroShot(self._sources.labels, self._sources.encoder)
+        alone._names_only = by_definition(self._sources.labels, self._sources.encoder, None)
         return alone
 
     @cached_property
     def _default(self) -> tuple[object, Writer] | None:
-        generator = default_generator(self.labels) if self._by_default else None
+        wanted = self._by_default and "generator" in self._sources.use
+        generator = default_generator(self.labels) if wanted else None
         return None if generator is None else (generator, Writer(generator, self.labels, tuned="examples"))
 
     @property
@@ -169,15 +244,16 @@ class LabelPipeline:
         """What produces its results: hashes of labels, index and encoder, settings, and the fitted weights."""
         sources = self._sources
         used = self._generator if self.fitted or self._default is None else self._default[0]
-        made = made_with(sources.labels, sources.index, sources.encoder, used)
+        made = made_with(sources.labels, sources.index, sources.encoder, used, sources.rules)
         fitted: dict[str, Any] = {}
         if self._ensemble is not None:
             kept = self._ensemble.calibration(retrieval=self._retrieval)
             fitted = {
                 "weights": dict(kept.weights),
-                "threshold": kept.threshold,
+                "calibrated_by": "temperature" if kept.curve is None else "isotonic",
+                "threshold": kept.threshold(self._settings["coverage"]),
                 "examples": int(self._ensemble.counts.sum()),
-                "calibrated_on": kept.notes,
+                "calibrated_on": len(kept.true),
             }
         return {"radrag": version("radrag"), **made, **self._settings, "retrieval": self._retrieval, **fitted}
 
@@ -191,11 +267,12 @@ class LabelPipeline:
         ensemble = self._ensemble
         if ensemble is None:
             raise ValueError("there is nothing to save before fit; an unfitted pipeline is made by its constructor")
+        patterns = None if self._sources.rules is None else self._sources.rules.patterns or None
 
         def write(draft: Path) -> None:
             ensemble.save(draft)
             kept = {"format": FORMAT, "label_set": stored_labels(self.labels), "files": file_hashes(draft)}
-            write_json(draft / "manifest.json", {**self.manifest, **kept})
+            write_json(draft / "manifest.json", {**self.manifest, **kept, "patterns": patterns})
 
         write_folder(Path(folder), write)
 
@@ -207,86 +284,67 @@ class LabelPipeline:
         generator: Generator | Scorer | None = None,
         *,
         encoder: str | Path | Encoder | None = None,
+        rules: Rule | None = None,
     ) -> Self:
         """Read what ``save`` wrote.
 
+        Rules that are patterns are in the folder; a function must be given again, as must a generator.
+
         Raises:
             IndexMismatchError: If index, encoder or tokenizer are not the ones it was fitted with.
-            ModelError: If the files are not the ones saved, or the generator is another.
+            ModelError: If the files are not the ones saved, or the generator or the rules are others.
         """
         path = Path(folder)
         kept = read_json(path / "manifest.json")
         check_files(path, kept)
-        settings = {name: kept[name] for name in ("coverage", "seed", "tuned")}
-        pipeline = cls(index, generator, labels=read_labels(kept["label_set"]), encoder=encoder, **settings)
+        settings = {name: kept[name] for name in SETTINGS}
+        later = {name: settings.pop(name) for name in ("risk", "delta")}
+        if rules is None and kept["rules"] is not None and not kept.get("patterns"):
+            raise ModelError(f"{path} was made with rules {kept['rules']}; pass rules=... as when it was made")
+        pipeline = cls(
+            index, generator, labels=read_labels(kept["label_set"]), encoder=encoder,
+            rules=kept.get("patterns") or rules, **settings,
+        )  # fmt: skip
         check_made_with(path, kept, pipeline.manifest)
+        pipeline._settings.update(later)
         pipeline._ensemble = Ensemble.load(path, pipeline._sources)
         return pipeline if kept["retrieval"] else pipeline.without_retrieval()
 
     def _probabilities(self, notes: Sequence[str]) -> NDArray[np.float64]:
-        if self._ensemble is not None:
-            return self._ensemble.probabilities(notes, retrieval=self._retrieval)
-        sources = self._sources
-        index = sources.index if self._retrieval else None
-        if sources.writer is not None:
-            return np.exp(sources.writer.scores(notes, index=index))
-        scores = (self._names_only or sources.zero_shot).scores(notes)
-        if self._default is not None:
-            scores = scores + DEFAULT_WEIGHT * self._default[1].scores(notes, index=index)
-        return np.asarray(softmax(scores, axis=1))
+        scorer, fitted = self._sources.zero_shot, self._ensemble
+        if fitted is not None:
+            found = fitted.probabilities(notes, retrieval=self._retrieval)
+            return (
+                np.where(fitted.candidates(notes, scorer), found, 0) if isinstance(scorer, CandidateScorer) else found
+            )
+        told = None if self._default is None else self._default[1]
+        found = unfitted_probabilities(self._sources, notes, told, self._names_only)
+        return np.where(scorer.candidates(notes), found, 0) if isinstance(scorer, CandidateScorer) else found
 
-    def _citations(self, notes: Sequence[str], best: Sequence[int]) -> list[Citation | None]:
-        found: list[Citation | None] = [None] * len(notes)
-        if not self._retrieval:
-            return found
-        for label in sorted(set(best)):
-            rows = [row for row, chosen in enumerate(best) if chosen == label]
-            quotes = cite(self._sources.index, [notes[row] for row in rows], self.labels[self.labels.ids[label]])
-            for row, quote in zip(rows, quotes, strict=True):
-                found[row] = quote
-        return found
+    def _drift(self, notes: Sequence[str], probabilities: NDArray[np.float64], level: float) -> Drift:
+        ensemble, seed = self._ensemble, self._settings["seed"]
+        assert ensemble is not None
+        known = ensemble.known(retrieval=self._retrieval)
+        return drift(known, sample_of(notes, probabilities, self._sources.encoder, seed), level=level, seed=seed)
 
-    def _result(
-        self,
-        note: str,
-        probabilities: NDArray[np.float64],
-        best: int,
-        citation: Citation | None,
-        manifest: dict[str, Any],
-    ) -> LabelResult:
-        ids, ensemble = self.labels.ids, self._ensemble
-        evidence = (ensemble.text if ensemble else self._names_only or self._sources.zero_shot).evidence(note, best)
-        chosen: tuple[int, ...] = ()
-        if ensemble is not None:
-            chosen = conformal_set(probabilities, ensemble.calibration(retrieval=self._retrieval).threshold)
-        order = np.argsort(-probabilities, kind="stable")
-        return LabelResult(
-            note=note,
-            label=ids[best],
-            probability=float(probabilities[best]),
-            ranking=tuple((ids[place], float(probabilities[place])) for place in order),
-            set=tuple(ids[place] for place in chosen),
-            evidence=evidence,
-            citations=() if citation is None else (citation,),
-            calibrated=ensemble is not None,
-            warnings=tuple(self._warnings(ids[best], evidence, citation)),
-            manifest=manifest,
-        )
+    def _judge(self, notes: Sequence[str], probabilities: NDArray[np.float64]) -> Judge:
+        ensemble, settings, told = self._ensemble, self._settings, list(self._notices())
+        other = self._names_only or self._sources.zero_shot
+        if ensemble is None:
+            return Judge(self.labels, other, None, None, self.manifest, self._retrieval, tuple(told))
+        kept = ensemble.calibration(retrieval=self._retrieval)
+        thresholds = kept.thresholds(settings["coverage"], len(self.labels), per_label=settings["sets"] == "per-label")
+        risk = None if settings["risk"] is None else kept.at_risk(settings["risk"], settings["delta"])
+        if risk is not None and (notice := risk_notice(risk)):
+            told.append(notice)
+        if len(notes) >= DRIFT_FROM and (found := self._drift(notes, probabilities, 0.01)).drifted:
+            told.append(f"drift: {found}; what is promised of probabilities, sets and risk no longer holds")
+        shown = ensemble.text or other
+        return Judge(self.labels, shown, thresholds, risk, self.manifest, self._retrieval, tuple(told))
 
-    def _warnings(self, label: str, evidence: Sequence[Span], citation: Citation | None) -> Iterator[str]:
-        if self._ensemble is None:
-            yield "not calibrated: no labelled notes were given; the scores only rank the labels"
-        else:
-            unseen = [id for id, count in zip(self.labels.ids, self._ensemble.counts, strict=True) if not count]
-            if unseen:
-                yield f"{len(unseen)} of {len(self.labels)} labels had no example: {_some(unseen)}"
-        if self._sources.writer is None and self._generator is not None:
+    def _notices(self) -> Iterator[str]:
+        yield from notices(self.labels, None if self._ensemble is None else self._ensemble.counts)
+        if isinstance(self._sources.zero_shot, CandidateScorer):
+            yield f"of {len(self.labels):,} labels only the candidates found for the note are ranked"
+        if self._generator is not None and not hasattr(self._generator, "score"):
             yield "the generator has no score method and took no part"
-        if not evidence:
-            yield "no word of the note speaks for the label"
-        if self._retrieval and citation is None:
-            yield f"the index has no guideline {label!r} that can be cited"
-
-
-def _some(ids: Sequence[str]) -> str:
-    return ", ".join(ids[:5]) + (", ..." if len(ids) > 5 else "")

@@ -18,6 +18,7 @@ from radrag.labelling import LabelSet
 from radrag.pipelines.label import LabelPipeline
 from radrag.types import Chat, Document, Generation, GenerationParams, Label, LabelledNote
 
+FEWER = ["text", "neighbours", "guidelines"]
 NOTE = "Notes: r/o PE. History: pleuritic chest pain and SOB after a flight"
 
 
@@ -94,7 +95,7 @@ def test_fitted_label_with_everything_that_backs_it(fitted: LabelPipeline, index
     manifest = result.manifest
     assert manifest["index"] == index.manifest["content"]
     assert manifest["labels"] == fitted.labels.fingerprint
-    assert set(manifest["weights"]) == {"text", "neighbours", "guidelines"}
+    assert set(manifest["weights"]) == {"text", "characters", "neighbours", "guidelines"}
     json.dumps(result.to_dict())
 
 
@@ -181,7 +182,7 @@ def test_without_retrieval_retrieves_nothing(
     pipeline = LabelPipeline(index, labels=labels).fit(notes[:300])
     alone = pipeline.without_retrieval()
     expected = alone(NOTE)
-    assert set(alone.manifest["weights"]) == {"text"}
+    assert set(alone.manifest["weights"]) == {"text", "characters"}
     assert alone.manifest["retrieval"] is False
 
     def refuse(*args: object, **kwargs: object) -> None:
@@ -196,12 +197,16 @@ def test_without_retrieval_retrieves_nothing(
         pipeline(NOTE)
 
 
-def test_without_retrieval_is_the_same_text_model_with_its_own_temperature(fitted: LabelPipeline) -> None:
-    alone = fitted.without_retrieval()
-    assert fitted._ensemble is not None
-    scores = fitted._ensemble.text.scores([NOTE])[0] * alone.manifest["weights"]["text"]
+def test_without_retrieval_is_the_same_text_model_with_its_own_temperature(
+    index: HybridIndex, labels: LabelSet, notes: list[LabelledNote]
+) -> None:
+    alone = LabelPipeline(index, None, labels=labels, use=["text", "neighbours"]).fit(notes[:200]).without_retrieval()
+    assert alone._ensemble is not None
+    scores = alone._ensemble.scores([NOTE], "text")[0] * alone.manifest["weights"]["text"]
     p = np.exp(scores - scores.max()) / np.exp(scores - scores.max()).sum()
-    assert alone(NOTE).probability == pytest.approx(p.max())
+    if alone.manifest["calibrated_by"] == "temperature":
+        assert alone(NOTE).probability == pytest.approx(p.max())
+    assert alone(NOTE).label == labels.ids[int(p.argmax())]
     assert alone(NOTE).evidence[0].text
 
 
@@ -250,10 +255,10 @@ def test_generator_scores_take_part_with_and_without_retrieval(
     pipeline.fit(notes[:400])
     assert len(scorer.chats) == 2 * 300  # a sample, once with and once without retrieval
     assert {len(chat) for chat in scorer.chats} == {2, 2 + 2 * 4}  # system and note, with or without four examples
-    assert set(pipeline.manifest["weights"]) == {"text", "neighbours", "guidelines", "generator"}
+    assert set(pipeline.manifest["weights"]) == {"text", "characters", "neighbours", "guidelines", "generator"}
     assert pipeline.manifest["calibrated_on"] == 300
     alone = pipeline.without_retrieval()
-    assert set(alone.manifest["weights"]) == {"text", "generator alone"}
+    assert set(alone.manifest["weights"]) == {"text", "characters", "generator alone"}
     assert pipeline.manifest["weights"]["generator"] < 0.5  # it is noise
     scorer.chats.clear()
     alone(NOTE)
@@ -315,7 +320,7 @@ def test_saved_and_loaded_it_says_the_same(
     texts = [note.text for note in notes[500:520]]
     assert again.batch(texts) == pipeline.batch(texts)
     assert again.without_retrieval().batch(texts) == pipeline.without_retrieval().batch(texts)
-    assert sorted(path.suffix for path in (tmp_path / "p").iterdir()) == [".json"] * 4 + [".safetensors"] * 2
+    assert sorted(path.suffix for path in (tmp_path / "p").iterdir()) == [".json"] * 4 + [".safetensors"] * 4
     assert [path.name for path in tmp_path.iterdir()] == ["p"]
 
 
@@ -334,7 +339,7 @@ def test_load_refuses_what_it_was_not_made_with(
         LabelPipeline.load(tmp_path / "nowhere", index)
     manifest = json.loads((folder / "manifest.json").read_text())
     for change, message in [
-        ({"format": 99}, "format 99, this version reads 1"),
+        ({"format": 99}, "format 99, this version reads 2"),
         ({"labels": "0" * 64}, "label set was altered"),
         ({"tokenizer": "old"}, "splits words otherwise"),
         ({"encoder": "static:old"}, "pass encoder="),
@@ -392,7 +397,7 @@ def test_fit_refuses_what_it_cannot_learn_from(index: HybridIndex, labels: Label
     assert not pipeline.fitted
 
 
-def test_notes_of_their_own_calibrate_and_are_not_learnt_from(
+def test_notes_of_their_own_calibrate_and_are_learnt_from_if_so_wished(
     index: HybridIndex, labels: LabelSet, notes: list[LabelledNote]
 ) -> None:
     known = {note.group for note in notes[:300]}
@@ -400,9 +405,9 @@ def test_notes_of_their_own_calibrate_and_are_not_learnt_from(
     half = len(apart) // 2
     # Notes in another tongue: nothing that was learnt helps, so only sets of many labels can hold the right one.
     strange = [replace(note, text=note.text[::-1]) for note in apart]
-    examples = LabelPipeline(index, labels=labels).fit(notes[:300])
-    plain = LabelPipeline(index, labels=labels).fit(notes[:300], apart[:half])
-    odd = LabelPipeline(index, labels=labels).fit(notes[:300], strange[:half])
+    examples = LabelPipeline(index, labels=labels, use=FEWER).fit(notes[:300])
+    plain = LabelPipeline(index, labels=labels, use=FEWER).fit(notes[:300], apart[:half])
+    odd = LabelPipeline(index, labels=labels, use=FEWER).fit(notes[:300], strange[:half])
     assert plain.manifest["calibrated_on"] == half
     assert plain.manifest["examples"] == odd.manifest["examples"] == 300
     texts = [note.text for note in strange[half:]]
@@ -414,6 +419,16 @@ def test_notes_of_their_own_calibrate_and_are_not_learnt_from(
     }
     assert held["examples"] < 0.5
     assert held["odd"] > 0.8
+    taught = LabelPipeline(index, labels=labels, use=FEWER).fit(notes[:300], strange[:half], learn=True)
+    assert taught.manifest["examples"] == 300 + half
+    assert taught.manifest["calibrated_on"] == half
+    right = {
+        name: np.mean(
+            [note.label == found.label for note, found in zip(strange[half:], made.batch(texts), strict=True)]
+        )
+        for name, made in (("taught", taught), ("odd", odd))
+    }
+    assert right["taught"] > right["odd"] + 0.1
     assert plain.batch([NOTE])[0].label == examples.batch([NOTE])[0].label
 
 
@@ -436,6 +451,133 @@ def test_constructor_checks_its_arguments(index: HybridIndex, labels: LabelSet) 
 
 
 def test_same_seed_same_pipeline(index: HybridIndex, labels: LabelSet, notes: list[LabelledNote]) -> None:
-    one, other, third = (LabelPipeline(index, labels=labels, seed=seed).fit(notes[:120]) for seed in (0, 0, 1))
+    one, other, third = (
+        LabelPipeline(index, labels=labels, seed=seed, use=["text", "guidelines"]).fit(notes[:120])
+        for seed in (0, 0, 1)
+    )
     assert one(NOTE) == other(NOTE)
     assert one.manifest["weights"] != third.manifest["weights"]
+
+
+def test_any_subset_of_scorers_works(index: HybridIndex, labels: LabelSet, notes: list[LabelledNote]) -> None:
+    for use in (["neighbours"], ["guidelines", "text"], ["characters"]):
+        pipeline = LabelPipeline(index, None, labels=labels, use=use).fit(notes[:80])
+        assert set(pipeline.manifest["weights"]) == set(use)
+        assert pipeline(NOTE).set
+    with pytest.raises(ValueError, match="without retrieval nothing is left"):
+        LabelPipeline(index, None, labels=labels, use=["neighbours"]).fit(notes[:80]).without_retrieval()(NOTE)
+    with pytest.raises(ValueError, match="before fit nothing can score"):
+        LabelPipeline(index, None, labels=labels, use=["text"])(NOTE)
+    for odd in (["words"], [], "text"):
+        with pytest.raises(ValueError, match="use must list some of text, characters"):
+            LabelPipeline(index, None, labels=labels, use=odd)
+    with pytest.raises(ValueError, match="use names 'rules', but none were given"):
+        LabelPipeline(index, None, labels=labels, use=["rules"])
+
+
+def test_rules_take_part_before_and_after_fit_and_are_kept(
+    index: HybridIndex, labels: LabelSet, notes: list[LabelledNote], tmp_path: Path
+) -> None:
+    rules = {"mr-knee": ["blue moon"]}
+    plain, ruled = (LabelPipeline(index, None, labels=labels, rules=given) for given in (None, rules))
+    assert plain("blue moon").label != "mr-knee"
+    assert ruled("blue moon").label == "mr-knee"
+    # In every note of one label stands a word that only the rule knows to mean it.
+    marked = [replace(note, text=f"{note.text} code{n} {note.label}!") for n, note in enumerate(notes[:200])]
+    patterns = {label.id: [f" {label.id}!$"] for label in labels}
+    fitted = LabelPipeline(index, None, labels=labels, rules=patterns, use=["rules", "guidelines"]).fit(marked)
+    assert fitted.manifest["weights"]["rules"] > 1
+    fitted.save(tmp_path / "p")
+    again = LabelPipeline.load(tmp_path / "p", index)
+    assert again.manifest == fitted.manifest
+    assert again("what it is: mr-knee!") == fitted("what it is: mr-knee!")
+
+    def function(note: str) -> str | None:
+        return "mr-knee" if "moon" in note else None
+
+    LabelPipeline(index, None, labels=labels, rules=function, use=["rules", "guidelines"]).fit(marked).save(
+        tmp_path / "f"
+    )
+    with pytest.raises(ModelError, match="pass rules="):
+        LabelPipeline.load(tmp_path / "f", index)
+    assert LabelPipeline.load(tmp_path / "f", index, rules=function)("the moon").probability > 0
+
+
+def test_at_a_risk_it_withholds_labels_and_shows_them_all_the_same(
+    fitted: LabelPipeline, index: HybridIndex, labels: LabelSet, notes: list[LabelledNote], tmp_path: Path
+) -> None:
+    cautious = fitted.at_risk(0.2)
+    texts = [note.text for note in notes[500:580]]
+    plain, results = fitted.batch(texts), cautious.batch(texts)
+    assert [result.ranking for result in results] == [result.ranking for result in plain]
+    withheld = np.asarray([result.abstained for result in results])
+    assert 0 < withheld.sum() < len(withheld)
+    sure = np.asarray([result.probability for result in results])
+    assert sure[withheld].max() < sure[~withheld].min()
+    wrong = np.asarray([result.label != note.label for result, note in zip(results, notes[500:580], strict=True)])
+    assert wrong[~withheld].mean() <= 0.2
+    assert not any(result.abstained for result in plain)
+    assert str(results[int(withheld.argmax())]).startswith("abstained; most likely ")
+    cautious.save(tmp_path / "p")
+    assert [result.abstained for result in LabelPipeline.load(tmp_path / "p", index).batch(texts)] == withheld.tolist()
+    nothing = fitted.at_risk(0.001)(NOTE)
+    assert nothing.abstained
+    assert any("no threshold keeps the risk at 0.001" in warning for warning in nothing.warnings)
+    with pytest.raises(ValueError, match="risk must lie between 0 and 1, got 5"):
+        fitted.at_risk(5)
+    with pytest.raises(ValueError, match="only be kept after fit"):
+        LabelPipeline(index, None, labels=labels).at_risk(0.1)
+
+
+def test_drift_is_told_and_warned_of(
+    fitted: LabelPipeline, index: HybridIndex, labels: LabelSet, notes: list[LabelledNote]
+) -> None:
+    known = {note.group for note in notes[:500]}
+    same = [note.text for note in notes[500:] if note.group not in known]
+    other = [" ".join(sorted(text[::-1].split())) for text in same]
+    assert not fitted.drift(same).drifted
+    found = fitted.drift(other)
+    assert found.drifted
+    assert found.n == len(same) >= 60
+    for texts, warned in ((same, False), (other, True), (other[:20], False)):
+        results = fitted.batch(texts)
+        assert [any(w.startswith("drift: ") for w in result.warnings) for result in results] == [warned] * len(texts)
+    with pytest.raises(ValueError, match="nothing to compare notes with before fit"):
+        LabelPipeline(index, None, labels=labels).drift(same)
+
+
+def test_sets_by_label_say_where_all_labels_had_to_serve(
+    index: HybridIndex, labels: LabelSet, notes: list[LabelledNote]
+) -> None:
+    pipeline = LabelPipeline(index, None, labels=labels, sets="per-label", coverage=0.99, use=["text"]).fit(notes[:300])
+    assert any("too few calibration notes of" in warning for warning in pipeline(NOTE).warnings)
+    assert pipeline(NOTE).set
+    with pytest.raises(ValueError, match="sets must be 'marginal' or 'per-label', got 'all'"):
+        LabelPipeline(index, None, labels=labels, sets="all")  # type: ignore[arg-type]
+
+
+def test_of_large_sets_only_candidates_are_ranked(index: HybridIndex, labels: LabelSet) -> None:
+    sites = [f"{a}{b}{c}ia" for a in "bdfglmnprs" for b in "aeiou" for c in ("ct", "lm", "nd", "rt", "st", "x", "z")]
+    many = LabelSet(
+        [Label(f"{kind}-{site}", f"{kind} of the {site}") for site in sites for kind in ("ct", "mr", "us")]
+        + [Label("mr-knee", "MR of the knee", "menisci and cruciate ligaments")]
+    )
+    assert len(many) > 1000
+    pipeline = LabelPipeline(index, None, labels=many)
+    result = pipeline("knee, torn cruciate ligaments?")
+    assert result.label == "mr-knee"
+    assert 1 < len(result.ranking) <= 50
+    assert "of 1,051 labels only the candidates found for the note are ranked" in result.warnings
+    assert {span.text for span in result.evidence} == {"knee", "cruciate ligaments"}
+    # A note of its own words: only examples tell, and they add to the candidates.
+    examples = [
+        LabelledNote(f"{word} {n}x", label)
+        for n in range(5)
+        for word, label in (("zonk", "ct-bactia"), ("plim", "us-dalmia"))
+    ]
+    examples += [LabelledNote(f"{many[id].name} please case{n}", id) for n, id in enumerate(many.ids[::40])]
+    fitted = pipeline.fit(examples)
+    found = fitted("zonk")
+    assert found.label == "ct-bactia"
+    assert set(found.set) <= {id for id, _ in found.ranking}
+    assert len(found.ranking) < 200
