@@ -10,94 +10,159 @@ from radrag._version import __version__
 if TYPE_CHECKING:
     from radrag.corpora import (
         Chunking,
+        NoteEvents,
         load_evidence,
         load_notes,
+        load_phi_notes,
         load_protocols,
         load_questions,
         load_reports,
         read_csv,
         read_folder,
+        read_i2b2_2012,
         read_jsonl,
         read_labelled_notes,
         read_markdown,
+        read_openi,
+        read_order_notes,
         read_pubmed,
         read_text,
     )
+    from radrag.corpora.deidentify import deidentify
     from radrag.evaluation import compare
     from radrag.generation.llama import LlamaGenerator
     from radrag.generation.llamaindex import LlamaIndexGenerator
     from radrag.generation.scripted import ScriptedGenerator
+    from radrag.grounding import AlignmentVerifier, NLIVerifier
     from radrag.indexes.filters import Range
     from radrag.indexes.hybrid import HybridIndex
     from radrag.labelling import LabelSet
+    from radrag.labelling.batch_columns import as_map, label_frame
+    from radrag.labelling.batches import predict_file
+    from radrag.labelling.findings import FindingReader
+    from radrag.labelling.loop import (
+        apply_corrections,
+        error_analysis,
+        find_label_issues,
+        out_of_fold,
+        pseudo_label,
+        review_queue,
+    )
+    from radrag.pipelines.estimator import LabelClassifier
+    from radrag.pipelines.findings import FindingsPipeline
     from radrag.pipelines.label import LabelPipeline
     from radrag.pipelines.qa import QAPipeline
     from radrag.reading.extractive import ExtractiveReader
-    from radrag.types import Answer, Document, GenerationParams, LabelledNote, LabelResult, Question
+    from radrag.reading.judge import JudgeVerifier
+    from radrag.types import Answer, Document, FindingsResult, GenerationParams, LabelledNote, LabelResult, Question
 
 _PLACES = {
+    "AlignmentVerifier": "grounding",
     "Answer": "types",
     "Chunking": "corpora",
     "Document": "types",
     "ExtractiveReader": "reading.extractive",
+    "FindingReader": "labelling.findings",
+    "FindingsPipeline": "pipelines.findings",
+    "FindingsResult": "types",
     "GenerationParams": "types",
     "HybridIndex": "indexes.hybrid",
+    "JudgeVerifier": "reading.judge",
+    "LabelClassifier": "pipelines.estimator",
     "LabelPipeline": "pipelines.label",
     "LabelResult": "types",
     "LabelSet": "labelling",
     "LabelledNote": "types",
     "LlamaGenerator": "generation.llama",
     "LlamaIndexGenerator": "generation.llamaindex",
+    "NLIVerifier": "grounding",
+    "NoteEvents": "corpora",
     "QAPipeline": "pipelines.qa",
     "Question": "types",
     "Range": "indexes.filters",
     "ScriptedGenerator": "generation.scripted",
+    "apply_corrections": "labelling.loop",
+    "as_map": "labelling.batch_columns",
     "compare": "evaluation",
+    "deidentify": "corpora.deidentify",
+    "error_analysis": "labelling.loop",
+    "find_label_issues": "labelling.loop",
+    "label_frame": "labelling.batch_columns",
     "load_evidence": "corpora",
     "load_notes": "corpora",
+    "load_phi_notes": "corpora",
     "load_protocols": "corpora",
     "load_questions": "corpora",
     "load_reports": "corpora",
+    "out_of_fold": "labelling.loop",
+    "predict_file": "labelling.batches",
+    "pseudo_label": "labelling.loop",
     "read_csv": "corpora",
     "read_folder": "corpora",
+    "read_i2b2_2012": "corpora",
     "read_jsonl": "corpora",
     "read_labelled_notes": "corpora",
     "read_markdown": "corpora",
+    "read_openi": "corpora",
+    "read_order_notes": "corpora",
     "read_pubmed": "corpora",
     "read_text": "corpora",
+    "review_queue": "labelling.loop",
 }
 
 __all__ = [
+    "AlignmentVerifier",
     "Answer",
     "Chunking",
     "Document",
     "ExtractiveReader",
+    "FindingReader",
+    "FindingsPipeline",
+    "FindingsResult",
     "GenerationParams",
     "HybridIndex",
+    "JudgeVerifier",
+    "LabelClassifier",
     "LabelPipeline",
     "LabelResult",
     "LabelSet",
     "LabelledNote",
     "LlamaGenerator",
     "LlamaIndexGenerator",
+    "NLIVerifier",
+    "NoteEvents",
     "QAPipeline",
     "Question",
     "Range",
     "ScriptedGenerator",
     "__version__",
+    "apply_corrections",
+    "as_map",
     "compare",
+    "deidentify",
+    "error_analysis",
+    "find_label_issues",
+    "label_frame",
     "load_evidence",
     "load_notes",
+    "load_phi_notes",
     "load_protocols",
     "load_questions",
     "load_reports",
+    "out_of_fold",
+    "predict_file",
+    "pseudo_label",
     "read_csv",
     "read_folder",
+    "read_i2b2_2012",
     "read_jsonl",
     "read_labelled_notes",
     "read_markdown",
+    "read_openi",
+    "read_order_notes",
     "read_pubmed",
     "read_text",
+    "review_queue",
 ]
 
 

@@ -38,6 +38,7 @@ from radrag.metrics.resampling import (
 from radrag.metrics.rouge import rouge_l, rouge_n, rouge_su
 from radrag.metrics.selective import RiskCoverage, aurc, risk_coverage
 from radrag.metrics.semantic import cosine_similarity, greedy_match, semantic_match
+from radrag.metrics.slices import Slice, age_slices, by_slice, wilson
 from radrag.metrics.testing import PermutationTest, SignTest, holm, permutation_test, sign_test
 from radrag.metrics.text import exact_match, normalize_answer, token_f1
 from radrag.metrics.trec import bpref, r_precision, trec_gmap, trec_order
@@ -56,9 +57,11 @@ __all__ = [
     "RetrievalScore",
     "RiskCoverage",
     "SignTest",
+    "Slice",
     "Snippet",
     "YesNoScore",
     "accuracy",
+    "age_slices",
     "auprc",
     "aurc",
     "auroc",
@@ -73,6 +76,7 @@ __all__ = [
     "bootstrap_statistic",
     "bpref",
     "brier",
+    "by_slice",
     "citation_scores",
     "confusion",
     "cosine_similarity",
@@ -110,4 +114,5 @@ __all__ = [
     "trec_gmap",
     "trec_order",
     "unsupported_rate",
+    "wilson",
 ]

@@ -20,6 +20,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from radrag.metrics._checks import at_least, labels_of, numbers, same_length
 from radrag.metrics.resampling import Estimate, bootstrap
+from radrag.metrics.testing import holm
 
 UNKNOWN = "(not known)"
 SMALL = 20
@@ -99,16 +100,6 @@ def fisher(right: int, wrong: int, rest_right: int, rest_wrong: int) -> float:
 
 def _log_choose(n: int, k: int) -> float:
     return math.lgamma(n + 1) - math.lgamma(k + 1) - math.lgamma(n - k + 1)
-
-
-def holm(p_values: Sequence[float]) -> list[float]:
-    """Return p values corrected by Holm's method, in the order given."""
-    order = sorted(range(len(p_values)), key=lambda place: p_values[place])
-    adjusted, highest = [0.0] * len(p_values), 0.0
-    for rank, place in enumerate(order):
-        highest = max(highest, min(1.0, (len(p_values) - rank) * p_values[place]))
-        adjusted[place] = highest
-    return adjusted
 
 
 def age_slices(ages: Iterable[float | None], edges: Sequence[float] = AGES) -> list[str | None]:
@@ -195,7 +186,7 @@ def _corrected(found: Sequence[tuple[str, str, NDArray[np.bool_], float | None]]
     """Correct over all tests, counting a slice and its complement once, and make the records."""
     keys = [(attribute, min(chosen.tobytes(), (~chosen).tobytes())) for attribute, _, chosen, _ in found]
     tests = {key: p for key, (_, _, _, p) in zip(keys, found, strict=True) if p is not None}
-    adjusted = dict(zip(tests, holm(list(tests.values())), strict=True))
+    adjusted = dict(zip(tests, holm(list(tests.values())).tolist() if tests else [], strict=True))
     made = []
     for key, (attribute, name, chosen, p) in zip(keys, found, strict=True):
         rest = draws.values[~chosen]

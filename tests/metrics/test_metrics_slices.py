@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import binomtest, fisher_exact, permutation_test
 
-from radrag.metrics.slices import UNKNOWN, age_slices, by_slice, fisher, holm, wilson
+from radrag.metrics.slices import UNKNOWN, age_slices, by_slice, fisher, wilson
 
 COUNT = st.integers(0, 30)
 
@@ -28,12 +28,6 @@ def test_wilson_is_scipys(n: int, share: float, level: float) -> None:
 @given(COUNT, COUNT, COUNT, COUNT)
 def test_fisher_is_scipys(a: int, b: int, c: int, d: int) -> None:
     assert fisher(a, b, c, d) == pytest.approx(fisher_exact([[a, b], [c, d]]).pvalue, abs=1e-9)
-
-
-def test_holm_by_hand() -> None:
-    assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
-    assert holm([0.5, 0.9]) == [1.0, 1.0]
-    assert holm([]) == []
 
 
 def test_ages() -> None:
