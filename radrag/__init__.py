@@ -8,28 +8,10 @@ from typing import TYPE_CHECKING
 from radrag._version import __version__
 
 if TYPE_CHECKING:
-    from radrag.corpora import (
-        Chunking,
-        NoteEvents,
-        load_evidence,
-        load_notes,
-        load_phi_notes,
-        load_protocols,
-        load_questions,
-        load_reports,
-        read_csv,
-        read_folder,
-        read_i2b2_2012,
-        read_jsonl,
-        read_labelled_notes,
-        read_markdown,
-        read_openi,
-        read_order_notes,
-        read_pubmed,
-        read_text,
-    )
+    from radrag.corpora import Chunking, NoteEvents, load_evidence, load_notes, load_phi_notes, load_protocols, load_questions, load_reports, read_csv, read_folder, read_i2b2_2012, read_jsonl, read_labelled_notes, read_markdown, read_openi, read_order_notes, read_pubmed, read_text
     from radrag.corpora.deidentify import deidentify
-    from radrag.evaluation import compare
+    from radrag.evaluation import Comparison, compare
+    from radrag.evaluation.ragas_runs import evaluate_ragas
     from radrag.generation.llama import LlamaGenerator
     from radrag.generation.llamaindex import LlamaIndexGenerator
     from radrag.generation.scripted import ScriptedGenerator
@@ -40,26 +22,20 @@ if TYPE_CHECKING:
     from radrag.labelling.batch_columns import as_map, label_frame
     from radrag.labelling.batches import predict_file
     from radrag.labelling.findings import FindingReader
-    from radrag.labelling.loop import (
-        apply_corrections,
-        error_analysis,
-        find_label_issues,
-        out_of_fold,
-        pseudo_label,
-        review_queue,
-    )
+    from radrag.labelling.loop import apply_corrections, error_analysis, find_label_issues, out_of_fold, pseudo_label, review_queue
     from radrag.pipelines.estimator import LabelClassifier
     from radrag.pipelines.findings import FindingsPipeline
     from radrag.pipelines.label import LabelPipeline
     from radrag.pipelines.qa import QAPipeline
     from radrag.reading.extractive import ExtractiveReader
     from radrag.reading.judge import JudgeVerifier
-    from radrag.types import Answer, Document, FindingsResult, GenerationParams, LabelledNote, LabelResult, Question
+    from radrag.types import Answer, Document, FindingsResult, GenerationParams, LabelResult, LabelledNote, Question
 
 _PLACES = {
     "AlignmentVerifier": "grounding",
     "Answer": "types",
     "Chunking": "corpora",
+    "Comparison": "evaluation",
     "Document": "types",
     "ExtractiveReader": "reading.extractive",
     "FindingReader": "labelling.findings",
@@ -86,6 +62,7 @@ _PLACES = {
     "compare": "evaluation",
     "deidentify": "corpora.deidentify",
     "error_analysis": "labelling.loop",
+    "evaluate_ragas": "evaluation.ragas_runs",
     "find_label_issues": "labelling.loop",
     "label_frame": "labelling.batch_columns",
     "load_evidence": "corpora",
@@ -114,6 +91,7 @@ __all__ = [
     "AlignmentVerifier",
     "Answer",
     "Chunking",
+    "Comparison",
     "Document",
     "ExtractiveReader",
     "FindingReader",
@@ -141,6 +119,7 @@ __all__ = [
     "compare",
     "deidentify",
     "error_analysis",
+    "evaluate_ragas",
     "find_label_issues",
     "label_frame",
     "load_evidence",

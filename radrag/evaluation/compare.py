@@ -1,105 +1,64 @@
-"""Compare a pipeline with its baseline on the same items: paired, with n and intervals."""
+"""Compare a pipeline with its baseline on the same items: paired, with n, intervals, tests and controls."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
-from typing import Any
+import sys
+import time
+from collections import Counter
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
-from radrag.metrics import (
-    Estimate,
-    McNemar,
-    bootstrap,
-    bootstrap_statistic,
-    expected_calibration_error,
-    f1,
-    mcnemar,
-    paired_bootstrap,
-    token_f1,
+from radrag.evaluation.ablations import ablate, question_ablations
+from radrag.evaluation.cases import cases_of, failures_of
+from radrag.evaluation.comparison import Comparison, interval
+from radrag.evaluation.curves import reliability, retrieval, risk
+from radrag.evaluation.fairness import slice_rows, slices_of
+from radrag.evaluation.figures import (
+    Groups,
+    Scores,
+    SetStatistic,
+    corrected,
+    groups_of,
+    rows_of,
+    statistic_row,
 )
-from radrag.types import Answer, LabelledNote, LabelResult, Question
+from radrag.evaluation.leaks import leak_control as _leaks
+from radrag.evaluation.records import Cost, Repeats, Row, Spread
+from radrag.evaluation.scores import (
+    NOTE_MEASURES,
+    QUESTION_MEASURES,
+    Measure,
+    label_right,
+    macro_f1,
+    resolved,
+    score_all,
+)
+from radrag.evaluation.variants import index_of, metered, reseeded, samples, variant
+from radrag.metrics import expected_calibration_error
+from radrag.types import LabelledNote, LabelResult, Question
+
+__all__ = ["Comparison", "Measure", "Row", "compare", "interval"]
 
 Items = Sequence[Question] | Sequence[LabelledNote]
-Flags = NDArray[np.float64]
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One figure of both sides.
-
-    Attributes:
-        metric: What was measured.
-        system: The system's figure, with its interval and n.
-        baseline: The baseline's, on the same items.
-        difference: System less baseline, from paired resamples.
-        test: Exact McNemar test, for figures that are right or wrong item by item.
-        higher_is_better: Whether more is better.
-    """
-
-    metric: str
-    system: Estimate
-    baseline: Estimate
-    difference: Estimate
-    test: McNemar | None = None
-    higher_is_better: bool = True
-
-
-@dataclass(frozen=True, slots=True)
-class Comparison:
-    """A system against its baseline.
-
-    Attributes:
-        rows: The figures.
-        items: Items given.
-        unscored: What could not be scored, and how many, by reason.
-        system: Name of the system.
-        baseline: Name of the baseline.
-        manifest: What produced the outputs of both, and the seed.
-    """
-
-    rows: tuple[Row, ...]
-    items: int
-    unscored: Mapping[str, int] = field(default_factory=dict)
-    system: str = "system"
-    baseline: str = "baseline"
-    manifest: Mapping[str, Any] = field(default_factory=dict)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return it as plain JSON values."""
-        made: dict[str, Any] = json.loads(json.dumps(asdict(self)))
-        return made
-
-    def to_markdown(self) -> str:
-        """Return the table in Markdown."""
-        head = f"| | {self.system} | {self.baseline} | difference | p |\n| --- | --- | --- | --- | --- |\n"
-        lines = []
-        for row in self.rows:
-            p = "" if row.test is None else f"{row.test.p_value:.3g}"
-            lines.append(f"| {row.metric} | {row.system} | {row.baseline} | {interval(row.difference)} | {p} |")
-        return head + "\n".join(lines) + "\n"
-
-    def __str__(self) -> str:
-        lines = [f"{self.system} against {self.baseline}, {self.items} items"]
-        for row in self.rows:
-            p = "" if row.test is None else f", p {row.test.p_value:.2g}"
-            lines.append(
-                f"  {row.metric}: {row.system} against {row.baseline}, difference {interval(row.difference)}{p}"
-            )
-        lines += [f"  not scored: {count} ({reason})" for reason, count in self.unscored.items()]
-        return "\n".join(lines)
-
-
-def interval(estimate: Estimate) -> str:
-    """Show a difference with its sign and interval."""
-    return f"{estimate.value:+.3f} [{estimate.low:+.3f}, {estimate.high:+.3f}]"
 
 
 def compare(
-    system: Any, baseline: Any, items: Items, *, seed: int = 0, names: tuple[str, str] = ("RAG", "no RAG")
+    system: Any,
+    baseline: Any,
+    items: Items,
+    *,
+    seed: int = 0,
+    names: tuple[str, str] = ("RAG", "no RAG"),
+    measures: Sequence[Measure] | None = None,
+    groups: Sequence[Hashable] | Literal["auto"] | None = "auto",
+    slices: Mapping[str, Sequence[Hashable]] | Literal["auto"] | None = "auto",
+    leak_control: bool = False,
+    ablations: bool | Mapping[str, Any] = False,
+    repeats: int = 1,
+    texts: bool = True,
 ) -> Comparison:
     """Run two pipelines on the same items and compare them, paired.
 
@@ -113,123 +72,169 @@ def compare(
         items: ``Question`` or ``LabelledNote`` records, at least 2.
         seed: Seed of the resampling.
         names: What to call the two.
+        measures: Other figures of single items in place of the usual ones.
+        groups: Group of each item, drawn and tested as a whole. ``"auto"``: questions that share a gold document (also
+            through others), notes of one ``group``. None: every item stands alone.
+        slices: Attribute to its value for each item. ``"auto"``: what is known of items and their documents.
+        leak_control: Score questions again without the documents of their gold spans.
+        ablations: True for the usual variants of a ``QAPipeline``; or systems of your own, by name.
+        repeats: Runs of generators that sample, with the seeds 0, 1, ...; the first run makes the tables.
+        texts: Whether to keep the words of items and outputs as cases; without them there is no case to look at or
+            review, and nothing of a patient is in the report.
 
     Raises:
-        ValueError: If there are fewer than 2 items or they are of mixed kinds.
+        ValueError: If there are fewer than 2 items or they are of mixed kinds, or an option does not fit the system.
+        TypeError: If a control needs a ``QAPipeline`` and the system is none.
     """
+    given = _checked(items, names)
+    of_notes = isinstance(given[0], LabelledNote)
+    if leak_control and of_notes:
+        raise ValueError("leak_control removes the source of a question; notes have none, so leave it out")
+    if leak_control or ablations is True:
+        variant(system)  # what cannot be varied is refused before anything runs
+    _check_repeats(repeats, (system, baseline))
+    usual = NOTE_MEASURES if of_notes else QUESTION_MEASURES
+    run = _Run(given, usual if measures is None else tuple(measures), _groups(groups, given), seed)
+    done = [run.outputs(side, name) for side, name in zip((system, baseline), names, strict=True)]
+    outputs = (done[0][0], done[1][0])
+    scores = (score_all(run.measures, given, outputs[0]), score_all(run.measures, given, outputs[1]))
+    rows, unscored = rows_of(run.measures, *scores, run.groups, seed)
+    if of_notes:
+        rows = _with_set_figures(rows, given, outputs, run.groups, seed)
+    parted = slices_of(given, index_of(system)) if slices == "auto" else slices or {}
+    variants = question_ablations(system) if ablations is True else ablations or {}
+    sides = list(zip(names, outputs, strict=True))
+    return Comparison(
+        corrected(rows), len(given), unscored, *names,
+        manifest=_manifest(outputs, names, seed),
+        groups=None if run.groups is None else len(set(run.groups)),
+        slices=slice_rows(parted, run.measures, *scores, run.groups, seed),
+        calibration=_some(reliability(name, given, made, run.groups, seed) for name, made in sides),
+        risk=_some(risk(name, given, made) for name, made in sides),
+        retrieval=retrieval(given, outputs[0], run.groups, seed),
+        leak=_leaks(system, given, run.measures, outputs[0], scores[1], run.groups, seed) if leak_control else None,
+        ablations=ablate(variants, given, run.measures, scores[0], run.groups, seed),
+        repeats=run.repeats((system, baseline), outputs, scores, repeats),
+        cost=(done[0][1], done[1][1]), failures=failures_of(outputs),
+        cases=cases_of(given, outputs, scores, run.groups, texts=texts),
+    )  # fmt: skip
+
+
+def _check_repeats(count: int, sides: tuple[Any, Any]) -> None:
+    if count < 1:
+        raise ValueError(f"repeats must be at least 1, got {count}")
+    if count > 1 and not any(samples(side) for side in sides):
+        reseeded(sides[0], 0)  # raises, and says why there is nothing to repeat
+
+
+def _groups(groups: Sequence[Hashable] | Literal["auto"] | None, given: Sequence[Any]) -> list[str] | None:
+    if groups == "auto":
+        return groups_of(given)
+    units = None if groups is None else [str(one) for one in groups]
+    if units is not None and len(units) != len(given):
+        raise ValueError(f"groups must name a group for each of the {len(given)} items, got {len(units)}")
+    return units
+
+
+def _checked(items: Items, names: tuple[str, str]) -> list[Any]:
     given: list[Any] = list(items)
+    if names[0] == names[1] or "seed" in names:
+        raise ValueError(f"names must tell the two sides apart, and not be 'seed', got {names}")
     kinds = {type(item) for item in given}
     if len(given) < 2 or len(kinds) != 1 or not kinds <= {Question, LabelledNote}:
         found = ", ".join(sorted(kind.__name__ for kind in kinds)) or "none"
         raise ValueError(f"items must be at least 2 Questions or 2 LabelledNotes, got {len(given)} ({found})")
-    outputs = [side.batch([item.text for item in given]) for side in (system, baseline)]
-    measure: Callable[..., tuple[list[Row], dict[str, int]]] = _questions if kinds == {Question} else _notes
-    rows, unscored = measure(given, *outputs, seed)
-    manifests = {name: dict(made[0].manifest) for name, made in zip(names, outputs, strict=True)}
-    for made in manifests.values():
-        made.pop("question_sha256", None)
-    return Comparison(tuple(rows), len(given), unscored, *names, {"seed": seed, **manifests})
+    return given
 
 
-def _row(metric: str, pairs: Sequence[tuple[float, float]], seed: int, *, exact: bool = True) -> Row:
-    ours, theirs = np.asarray(pairs, dtype=np.float64).T
-    return Row(
-        metric, bootstrap(ours, seed=seed), bootstrap(theirs, seed=seed), paired_bootstrap(ours, theirs, seed=seed),
-        mcnemar(ours > 0, theirs > 0) if exact else None,
-    )  # fmt: skip
+@dataclass(frozen=True, slots=True)
+class _Run:
+    items: list[Any]
+    measures: tuple[Measure, ...]
+    groups: Groups
+    seed: int
+
+    def outputs(self, side: Any, name: str) -> tuple[list[Any], Cost]:
+        """Run one side on all items, and measure what that took."""
+        counted, meter = metered(side)
+        began = time.perf_counter()
+        made = list(counted.batch([item.text for item in self.items]))
+        seconds = time.perf_counter() - began
+        if len(made) != len(self.items):
+            raise ValueError(f"{name} gave {len(made)} outputs for {len(self.items)} items; batch must give one each")
+        tokens = (None, None) if meter is None else (meter.prompt_tokens, meter.new_tokens)
+        return made, Cost(name, round(seconds, 3), len(made), *tokens, _peak_bytes())
+
+    def repeats(
+        self, sides: tuple[Any, Any], first: Sequence[Any], scores: tuple[Scores, Scores], count: int
+    ) -> Repeats | None:
+        """Run both sides with more seeds. A side that does not sample stays as it is."""
+        if count == 1:
+            return None
+        texts = [item.text for item in self.items]
+        spread: dict[str, tuple[list[float], list[float]]] = {measure.name: ([], []) for measure in self.measures}
+        changed: list[Counter[int]] = [Counter(), Counter()]
+        for place in range(count):
+            for side, system in enumerate(sides):
+                again = place > 0 and samples(system)
+                made = reseeded(system, place).batch(texts) if again else first[side]
+                figures = score_all(self.measures, self.items, made) if again else scores[side]
+                for name, values in figures.items():
+                    known = [value for value in values if value is not None]
+                    if known:
+                        spread[name][side].append(float(np.mean(known)))
+                changed[side].update(i for i, pair in enumerate(zip(made, first[side], strict=True)) if _differ(*pair))
+        rows = tuple(Spread(name, tuple(ours), tuple(theirs)) for name, (ours, theirs) in spread.items() if ours)
+        return Repeats(tuple(range(count)), rows, len(changed[0]), len(changed[1]))
 
 
-def _questions(
-    items: list[Question], ours: list[Answer], theirs: list[Answer], seed: int
-) -> tuple[list[Row], dict[str, int]]:
-    def cited(question: Question, answer: Answer) -> float:
-        wanted = {span.document_id for span in question.gold}
-        return float(any(citation.document_id in wanted for citation in answer.citations))
-
-    answerable = [question.answerable for question in items]
-    measures: list[tuple[str, list[bool], Callable[[Question, Answer], float], bool]] = [
-        ("right verdict", [q.answerable and q.verdict is not None for q in items], _verdict_right, True),
-        ("cites a gold source", [q.answerable and bool(q.gold) for q in items], cited, True),
-        ("answer token F1", [q.answerable and bool(q.answer) for q in items], _overlap, False),
-        ("answers what can be answered", answerable, lambda _, a: float(not a.abstained), True),
-        ("abstains where nothing answers", [not can for can in answerable], lambda _, a: float(a.abstained), True),
-    ]
-    rows, unscored = [], {}
-    for metric, scored, score, exact in measures:
-        chosen = [i for i, one in enumerate(scored) if one]
-        if len(chosen) < 2:
-            unscored[f"{metric}: fewer than 2 items"] = len(chosen)
-            continue
-        pairs = [(score(items[i], ours[i]), score(items[i], theirs[i])) for i in chosen]
-        rows.append(_row(metric, pairs, seed, exact=exact))
-    return rows, unscored
-
-
-def _verdict_right(question: Question, answer: Answer) -> float:
-    return float(not answer.abstained and answer.verdict is not None and answer.verdict.answer == question.verdict)
-
-
-def _overlap(question: Question, answer: Answer) -> float:
-    said = " ".join(claim.text for claim in answer.claims) if not answer.abstained else ""
-    if answer.verdict is not None:
-        said = f"{answer.verdict.answer} {said}"
-    return token_f1(said, question.answer)
-
-
-def _notes(
-    items: list[LabelledNote], ours: list[LabelResult], theirs: list[LabelResult], seed: int
-) -> tuple[list[Row], dict[str, int]]:
-    sides = [
-        [_resolved(item, result.label) for item, result in zip(items, made, strict=True)] for made in (ours, theirs)
-    ]
-    true = np.asarray([item.label for item in items])
-    right = [np.asarray([label == item.label for label, item in zip(side, items, strict=True)]) for side in sides]
-    rows = [_row("accuracy", list(zip(*(side.astype(float) for side in right), strict=True)), seed)]
-
-    def macro(gold: Any, predicted: Any) -> float:  # of the labels that occur; one that a resample lacks has none
-        labels = sorted(set(gold.tolist()))
-        return float(f1(gold.tolist(), predicted.tolist(), labels=labels, average="macro", zero_division=0.0))
-
-    first, second = (np.asarray(side) for side in sides)
-    rows.append(_statistic("macro-F1", (true, first), (true, second), macro, seed))
-    sure = [np.asarray([result.probability for result in made]) for made in (ours, theirs)]
-    calibration = _statistic(
-        "calibration error (ECE)",
-        (sure[0], right[0]),
-        (sure[1], right[1]),
-        expected_calibration_error,
-        seed,
-        better=False,
+def _with_set_figures(
+    rows: Sequence[Row],
+    notes: Sequence[LabelledNote],
+    outputs: Sequence[Sequence[LabelResult]],
+    groups: Groups,
+    seed: int,
+) -> list[Row]:
+    """Put macro-F1 and calibration error after accuracy."""
+    said = [[resolved(n, r.label) for n, r in zip(notes, made, strict=True)] for made in outputs]
+    number = {name: code for code, name in enumerate(sorted({note.label for note in notes}.union(*said)))}
+    true = np.asarray([number[note.label] for note in notes])
+    sides = [np.asarray([number[name] for name in side]) for side in said]
+    sure = [np.asarray([result.probability for result in made]) for made in outputs]
+    right = [np.asarray([label_right(n, r) for n, r in zip(notes, made, strict=True)]) for made in outputs]
+    figures = (
+        SetStatistic("macro-F1", ((true, sides[0]), (true, sides[1])), macro_f1),
+        SetStatistic(
+            "calibration error (ECE)", ((sure[0], right[0]), (sure[1], right[1])), expected_calibration_error, False
+        ),
     )
-    rows.append(calibration)
-    unscored = {}
-    if all(result.set for made in (ours, theirs) for result in made):
-        held = [[_covered(i, r) for i, r in zip(items, made, strict=True)] for made in (ours, theirs)]
-        rows.append(_row("set holds the label", list(zip(*held, strict=True)), seed))
-        sizes = [[float(len(result.set)) for result in made] for made in (ours, theirs)]
-        row = _row("size of the set", list(zip(*sizes, strict=True)), seed, exact=False)
-        rows.append(Row(row.metric, row.system, row.baseline, row.difference, higher_is_better=False))
-    else:
-        unscored["label sets: not fitted"] = len(items)
-    return rows, unscored
+    made = [statistic_row(one, groups, seed) for one in figures]
+    return [*rows[:1], *made, *rows[1:]]
 
 
-def _statistic(
-    metric: str, ours: Any, theirs: Any, statistic: Callable[[Any, Any], float], seed: int, *, better: bool = True
-) -> Row:
-    def difference(a: Any, b: Any, c: Any, d: Any) -> float:
-        return statistic(a, b) - statistic(c, d)
-
-    return Row(
-        metric, bootstrap_statistic(ours, statistic, seed=seed), bootstrap_statistic(theirs, statistic, seed=seed),
-        bootstrap_statistic((*ours, *theirs), difference, seed=seed), None, better,
-    )  # fmt: skip
+def _manifest(outputs: Sequence[Sequence[Any]], names: Sequence[str], seed: int) -> dict[str, Any]:
+    """Return what made the outputs; facts of single questions are left out."""
+    made: dict[str, Any] = {"seed": seed}
+    for name, side in zip(names, outputs, strict=True):
+        made[name] = {key: value for key, value in side[0].manifest.items() if key != "question_sha256"}
+    return made
 
 
-def _resolved(item: LabelledNote, label: str) -> str:
-    """Count any acceptable label as the right one."""
-    return item.label if label in item.also else label
+def _differ(one: Any, other: Any) -> bool:
+    if isinstance(one, LabelResult):
+        return bool(one.label != other.label)
+    return bool((one.text, one.verdict, one.abstained) != (other.text, other.verdict, other.abstained))
 
 
-def _covered(item: LabelledNote, result: LabelResult) -> float:
-    return float(bool({item.label, *item.also} & set(result.set)))
+def _some(values: Any) -> tuple[Any, ...]:
+    return tuple(value for value in values if value is not None)
+
+
+def _peak_bytes() -> int:
+    """Return the most memory this process has held, in bytes; 0 where the system does not say."""
+    try:
+        import resource
+    except ImportError:
+        return 0
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return int(peak) if sys.platform == "darwin" else int(peak) * 1024

@@ -1,0 +1,156 @@
+"""The sections of a report that experts look for: curves, failures, cost, methods, manifest."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from radrag.evaluation.comparison import Comparison
+from radrag.evaluation.records import Reliability, Risk
+from radrag.evaluation.report import charts
+from radrag.evaluation.report.blocks import Block, Chart, Grid, Text, figure
+
+
+def calibration(made: Comparison) -> Iterator[Block]:
+    """Yield reliability diagrams and risk-coverage curves of both sides."""
+    if made.calibration:
+        series = tuple(_reliability(one, _style(made, one.side)) for one in made.calibration)
+        svg = charts.lines(series, ("how sure it was", "how often it was right"), diagonal=True)
+        alt = " ".join(f"{one.side}: calibration error {figure(one.error)}." for one in made.calibration)
+        yield Chart("Stated probability against the share that was right", svg, f"{alt} On the diagonal both agree.")
+        rows = tuple(
+            (
+                f"{one.side}, {cell.low:.1f} to {cell.high:.1f}",
+                str(cell.n),
+                f"{cell.confidence:.3f}",
+                f"{cell.accuracy:.3f}",
+            )
+            for one in made.calibration
+            for cell in one.bins
+            if cell.confidence is not None and cell.accuracy is not None
+        )
+        yield Grid("Calibration in bins", ("bin", "n", "mean probability", "share right"), rows, folded=True)
+        errors = "; ".join(f"{one.side} {figure(one.error)}, n = {one.error.n}" for one in made.calibration)
+        yield Text(f"Expected calibration error in 10 bins: {errors}.")
+    if made.risk:
+        risks = tuple(_risk(one, _style(made, one.side)) for one in made.risk)
+        svg = charts.lines(risks, ("share kept, the surest first", "share of those that is wrong"))
+        alt = " ".join(
+            f"{one.side}: {point.risk:.3f} wrong of the surest {point.coverage:.0%}."
+            for one in made.risk
+            for point in (one.points[0], one.points[len(one.points) // 2])
+        )
+        yield Chart("Risk against coverage", svg, alt)
+        points = tuple(
+            (f"{one.side}, {point.coverage:.0%}", str(point.n), f"{point.threshold:.3f}",
+             f"{point.risk:.3f} [{point.low:.3f}, {point.high:.3f}]")
+            for one in made.risk
+            for point in one.points
+        )  # fmt: skip
+        columns = ("kept", "n", "confidence at least", "wrong")
+        yield Grid("Risk at each coverage", columns, points, folded=True)
+        areas = "; ".join(f"{one.side} {one.aurc:.3f}, n = {one.n} answered items" for one in made.risk)
+        yield Text(f"Area under the risk-coverage curve (low is good): {areas}.")
+
+
+def retrieval(made: Comparison) -> Iterator[Block]:
+    """Yield how early a gold source is found."""
+    if not made.retrieval:
+        return
+    points = tuple(charts.Point(float(f.k), f.share.value, f.share.low, f.share.high) for f in made.retrieval)
+    if len(points) > 1:
+        ticks = [point.x for point in points]
+        svg = charts.lines((charts.Series(made.system, points),), ("passages", "gold source found"), ticks=ticks)
+        alt = "; ".join(f"among {point.x:g}: {point.y:.3f}" for point in points)
+        yield Chart("Share of questions with a gold source among the first passages", svg, alt)
+    rows = tuple((f"first {f.k}", figure(f.share), str(f.share.n)) for f in made.retrieval)
+    yield Grid("A gold source is among the passages", ("passages", "share", "n"), rows, folded=len(points) > 1)
+
+
+def failures(made: Comparison) -> Iterator[Block]:
+    """Yield what went wrong, and what could not be scored."""
+    if made.failures:
+        rows = tuple((one.what, str(one.system), str(one.baseline)) for one in made.failures)
+        yield Grid(f"Times, in {made.items} items", ("what", made.system, made.baseline), rows)
+    else:
+        yield Text("Neither side abstained, warned, or cited what does not exist.")
+    if made.unscored:
+        lost = tuple((reason, str(number)) for reason, number in made.unscored.items())
+        yield Grid("Not scored", ("why", "items"), lost)
+    else:
+        yield Text("Every figure could be computed.")
+
+
+def cost(made: Comparison) -> Iterator[Block]:
+    """Yield time, tokens and memory."""
+    rows = tuple(
+        (
+            one.side, f"{one.seconds:.1f}", f"{one.seconds / max(one.items, 1):.3f}",
+            "–" if one.prompt_tokens is None else f"{one.prompt_tokens:,}",
+            "–" if one.new_tokens is None else f"{one.new_tokens:,}",
+            f"{one.peak_bytes / 2**20:,.0f}" if one.peak_bytes else "–",
+        )
+        for one in made.cost
+    )  # fmt: skip
+    if rows:
+        columns = ("side", "seconds", "seconds an item", "tokens read", "tokens written", "peak memory, MiB")
+        yield Grid("What the runs took", columns, rows)
+        yield Text(
+            "Sides ran one after the other in one process: the second may find models and indexes loaded, and the peak "
+            "is that of the process so far. A dash: there was no generator, or it does not count."
+        )
+
+
+def methods(made: Comparison) -> Iterator[Block]:
+    """Yield how figures, intervals and tests were made."""
+    if made.groups is None:
+        yield Text(
+            "Each item stands alone: intervals come from drawing items, and right or wrong is tested by McNemar."
+        )
+    else:
+        yield Text(
+            f"The {made.items} items come in {made.groups} groups (questions that share a source document, notes of "
+            "one patient or template). Whole groups are drawn for the intervals and flipped in the tests."
+        )
+    yield Text(
+        "Intervals hold 95 %, from 2,000 bootstrap resamples. Both sides are scored on the same items and the same "
+        "draws. p is two-sided and corrected by Holm's method over all rows of its table (over all variants; over all "
+        "parts), so that the whole table errs at most as often as one test. A figure counts as better or worse only if "
+        "its corrected p is at most 0.05 and its interval leaves out 0. An interval without width means that all items "
+        "scored alike, and overstates what few items can show."
+    )
+
+
+def manifest(made: Comparison) -> Iterator[Block]:
+    """Yield what produced the outputs."""
+    rows = tuple(_flat(made.manifest, ""))
+    if rows:
+        yield Grid("What produced the outputs", ("what", "value"), rows)
+
+
+def _style(made: Comparison, side: str) -> str:
+    return "baseline" if side == made.baseline else "system"
+
+
+def _reliability(one: Reliability, style: str) -> charts.Series:
+    points = tuple(
+        charts.Point(cell.confidence, cell.accuracy, cell.accuracy, cell.accuracy)
+        for cell in one.bins
+        if cell.confidence is not None and cell.accuracy is not None
+    )
+    return charts.Series(one.side, points, style)
+
+
+def _risk(one: Risk, style: str) -> charts.Series:
+    points = (charts.Point(point.coverage, point.risk, point.low, point.high) for point in one.points)
+    return charts.Series(one.side, tuple(sorted(points, key=lambda point: point.x)), style)
+
+
+def _flat(value: Mapping[str, Any], path: str) -> Iterator[tuple[str, str]]:
+    for key, one in value.items():
+        name = f"{path}.{key}" if path else str(key)
+        if isinstance(one, Mapping):
+            yield from _flat(one, name)
+        else:
+            yield name, one if isinstance(one, str) else json.dumps(one, ensure_ascii=False, default=str)
