@@ -113,21 +113,63 @@ def reranker(
 
 
 @commands.command()
-def verdict(data: PubMedQA, out: Out = Path("runs/verdict.json"), seed: Seed = 0, as_json: Json = False) -> None:
-    """Fit the yes/no/maybe model of the extractive reader, and its baseline that sees the question alone."""
-    from radrag.training.reader import fit_verdict, read_pubmedqa
+def sentences(
+    data: PubMedQA,
+    medquad: Annotated[Path, typer.Argument(help="MedQuAD, .jsonl or .jsonl.gz.")],
+    out: Out = Path("runs/sentences.json"),
+    seed: Seed = 0,
+    as_json: Json = False,
+) -> None:
+    """Fit which sentences the extractive reader answers with; `verdict` is fitted on what it makes."""
+    from radrag.corpora import load_evidence, load_protocols, load_questions
+    from radrag.training.reader import read_medquad, read_pubmedqa
+    from radrag.training.verdict import fit_sentences
 
-    _facts(fit_verdict(read_pubmedqa(data), out, seed=seed), out, as_json)
+    corpus = [*load_protocols(), *load_evidence()]
+    facts = fit_sentences(read_pubmedqa(data), read_medquad(medquad), load_questions(), corpus, out, seed=seed)
+    _facts(facts, out, as_json)
 
 
 @commands.command()
-def confidence(data: PubMedQA, out: Out = Path("runs/confidence.json"), seed: Seed = 0, as_json: Json = False) -> None:
-    """Fit the score on which answering or abstaining rests, on PubMedQA and the shipped questions."""
+def verdict(
+    data: PubMedQA,
+    sentences: Annotated[
+        Path | None, typer.Option("--sentences", help="Sentence model; the one that ships if left out.")
+    ] = None,
+    out: Out = Path("runs/verdict.json"),
+    seed: Seed = 0,
+    as_json: Json = False,
+) -> None:
+    """Fit the yes/no/maybe models of the extractive reader, and their baseline that sees the question alone."""
     from radrag.corpora import load_evidence, load_protocols, load_questions
-    from radrag.training.reader import fit_confidence, read_pubmedqa
+    from radrag.training.reader import read_pubmedqa
+    from radrag.training.verdict import fit_verdict
 
     corpus = [*load_protocols(), *load_evidence()]
-    _facts(fit_confidence(read_pubmedqa(data), load_questions(), corpus, out, seed=seed), out, as_json)
+    facts = fit_verdict(read_pubmedqa(data), load_questions(), corpus, out, sentences=sentences, seed=seed)
+    _facts(facts, out, as_json)
+
+
+@commands.command()
+def confidence(
+    data: PubMedQA,
+    abstracts: Annotated[
+        Path | None,
+        typer.Option(help="Folder of development data; its open abstracts are what PubMedQA is searched among."),
+    ] = None,
+    out: Out = Path("runs/confidence.json"),
+    seed: Seed = 0,
+    as_json: Json = False,
+) -> None:
+    """Fit the score on which answering or abstaining rests, on PubMedQA and the shipped questions."""
+    from radrag.corpora import load_evidence, load_protocols, load_questions
+    from radrag.training.confidence import fit_confidence, open_distractors
+    from radrag.training.reader import read_pubmedqa
+
+    corpus = [*load_protocols(), *load_evidence()]
+    beside = () if abstracts is None else open_distractors(abstracts)
+    records = read_pubmedqa(data)
+    _facts(fit_confidence(records, load_questions(), corpus, out, distractors=beside, seed=seed), out, as_json)
 
 
 @commands.command()

@@ -1,12 +1,13 @@
-"""Yes, no or maybe: a small linear model over cues in the question and in the evidence, with its probabilities."""
+"""Yes, no or maybe: a small linear model over what question and evidence say, with its probabilities."""
 
 from __future__ import annotations
 
 import hashlib
 import json
+import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -14,9 +15,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from radrag.errors import ModelError
+from radrag.indexes.tokens import tokenize
+from radrag.reading.cues import QUESTION, SENTENCE_FEATURES, question_cues, sentence_cues
+from radrag.reading.sentence_model import Rarity
+from radrag.reading.sentences import Sentence, above_of, coverage, select
 from radrag.types import VERDICTS, Verdict
 
 ASSET = Path(__file__).parent.parent / "assets" / "verdict.json"
+MODELS = ("evidence", "document", "question")
+EVIDENCE = 5  # sentences that a verdict rests on
+_SOFTNESS = 0.3  # how far below the best a sentence's relevance is when its say is a third
+NEARNESS = (
+    "best relevance", "mean relevance of three", "most covered", "rarest missing in the fullest", "missing everywhere",
+    "two rarest together", "three rarest together", "best cosine", "sentences",
+)  # fmt: skip
+WIDTH = len(QUESTION) + 1 + len(SENTENCE_FEATURES) + len(NEARNESS)
+_NEAR = 40  # sentences among which terms are looked for
 _AUXILIARY = (
     r"(?:is|are|was|were|do|does|did|can|could|should|shall|will|would|has|have|had|may|might|must|need|isn't|aren't|"
     r"doesn't|don't|didn't|can't|cannot)"
@@ -24,68 +38,90 @@ _AUXILIARY = (
 _YES_NO = re.compile(rf"(?:^|[:;,.?!–—-]\s+){_AUXILIARY}\s+\S+[^?]*\?", re.IGNORECASE)
 _OPEN_WORD = r"(?:what|which|who|whom|whose|when|where|why|how)\b"
 _OPEN = re.compile(rf"^{_OPEN_WORD}|[.:;!–—]\s+{_OPEN_WORD}", re.IGNORECASE)
-
-_EVIDENCE_CUES: dict[str, str] = {
-    "no_difference": r"\bno (?:statistically |clinically )?(?:significant |relevant |clear )?(?:difference|effect|"
-    r"change|association|correlation|relationship|influence|impact|benefit|advantage|increase|improvement)\w*",
-    "not_significant": r"\b(?:not|n[o']t|neither|nor)\b[^.]{0,30}\b(?:significant|differ|associat|correlat|affect|"
-    r"improve|reduce|increase|predict|influence|superior|better)\w*|\bp\s*[=>]\s*0?\.[1-9]",
-    "negative": r"\b(?:no|not|never|without|neither|nor|none|cannot|failed|fails?|lack(?:s|ed)?|absence|unlikely)\b",
-    "advised_against": r"\b(?:not (?:be )?(?:recommended|needed|necessary|required|indicated|justified)|"
-    r"contraindicat\w+|avoid\w*|should not|need not|unnecessary|little (?:value|benefit|use)|"
-    r"limited (?:value|use)|inferior)\b",
-    "significant": r"\bsignificant(?:ly)?\b|\bp\s*<\s*0?\.0",
-    "effect": r"\b(?:effective|efficacious|improv\w+|reduc\w+|increas\w+|decreas\w+|higher|lower|better|superior|"
-    r"benefi\w+|associated|correlat\w+|predict\w+|independent(?:ly)?|risk factor)\b",
-    "advised": r"\b(?:recommended|indicated|should be|safe(?:ly)?|feasible|useful|valuable|reliable|accurate|can be|"
-    r"appropriate|of choice|preferred)\b",
-    "hedge": r"\b(?:may|might|could|possibl[ey]|perhaps|suggest\w*|appear\w*|seem\w*|potential(?:ly)?)\b",
-    "unclear": r"\b(?:unclear|uncertain|inconclusive|conflicting|mixed|further (?:stud\w+|research|investigation\w*)|"
-    r"more (?:stud\w+|research)|remains? to|limited evidence|depends?|in some|selected|however|although|but)\b",
-}
-_QUESTION_CUES: dict[str, str] = {
-    "q_compares": r"\b(?:differ\w*|compar\w+|better|superior|worse|more|less|than|versus|vs|equivalent|same)\b",
-    "q_relates": r"\b(?:associat\w+|relat\w+|correlat\w+|predict\w*|risk|factor|influence|affect|impact|role|cause)\b",
-    "q_works": r"\b(?:effective\w*|efficac\w+|improv\w+|reduc\w+|prevent\w*|help|benefi\w+|useful|value|increase)\b",
-    "q_safe": r"\b(?:safe\w*|feasib\w+|accura\w+|reliab\w+|valid|possible|appropriate|acceptable)\b",
-    "q_needed": r"\b(?:necessar\w+|need\w*|should|require\w*|routine\w*|justif\w+|indicat\w+|"
-    r"warrant\w*|mandatory|must)\b",
-    "q_negative": r"\b(?:no|not|never|without|only|still|really|ever)\b|n't\b",
-    "q_can": r"\b(?:can|could|may|might)\b",
-    "q_choice": r"\bor\b",
-}
-_COMPILED = {name: re.compile(cue, re.IGNORECASE) for name, cue in {**_EVIDENCE_CUES, **_QUESTION_CUES}.items()}
+_ASKED_OUTRIGHT = re.compile(r"\byes\s+or\s+no\b", re.IGNORECASE)
+# "Rotator cuff tear: an occupational disease?" asks for yes or no; "List the causes of it?" and "Due to what?" do not.
+_ELSE = re.compile(
+    rf"\b{_OPEN_WORD}|^(?:please\s+)?(?:list|describe|explain|define|name|give|mention|compare|summari[sz]e|discuss|"
+    r"provide|tell|outline|enumerate|identify)\b",
+    re.IGNORECASE,
+)
 
 
 def is_yes_no(question: str) -> bool:
     """Whether a question asks for yes, no or maybe: it, or a clause of it, opens with an auxiliary verb.
 
-    ``Is A better than B?`` does; ``Is it A or B that ...?`` is taken as yes/no too; ``Which A is ...?`` does not.
+    ``Is A better than B?`` does; ``Is it A or B that ...?`` is taken as yes/no too; ``Which A is ...?`` does not. A
+    title with a question mark does if nothing in it asks for something else, and so does what ends in ``yes or no``.
     """
     text = " ".join(question.split())
     match = _YES_NO.search(text)
-    return match is not None and not _OPEN.search(text[: match.end()])
+    if match is not None and not _OPEN.search(text[: match.end()]):
+        return True
+    if _ASKED_OUTRIGHT.search(text):
+        return True
+    return text.rstrip("\"'”’ ").endswith("?") and len(text.split()) > 2 and not _ELSE.search(text)
 
 
-def features(question: str, evidence: Sequence[str]) -> NDArray[np.float64]:
-    """Describe a question and its evidence by cues.
+def relevant(question: str, sentences: Sequence[Sentence], rarity: Rarity) -> list[Sentence]:
+    """Return the sentences that a verdict rests on, the nearest to the question first; repeats are left out.
+
+    Their score is the share of the question's rarity that they hold (what only the headings hold counts half), plus
+    the cosine, plus a little for a conclusion, less a little for each place that their passage is further down.
+    """
+    weight = rarity.weights(tokenize(question))
+    covered = coverage(weight, sentences)
+    scored = []
+    for one, share in zip(sentences, covered.tolist(), strict=True):
+        score = share + 0.5 * above_of(weight, one) + one.cosine + 0.1 * one.concludes - 0.03 * (one.key - 1)
+        scored.append(replace(one, score=score))
+    return select(scored, EVIDENCE)
+
+
+def features(question: str, sentences: Sequence[Sentence], rarity: Rarity) -> NDArray[np.float64]:
+    """Describe a question and its evidence.
 
     Args:
         question: The question.
-        evidence: Sentences, the most telling first; may be empty.
+        sentences: All sentences of what was found for it; may be empty.
+        rarity: How rare terms are.
 
     Returns:
-        float64 ``[f]``: cues of the question; then cues of the first sentence and their mean over all, as they are and
-        where the question compares or relates.
+        float64 ``[WIDTH]``: how the question asks; the mean of ``SENTENCE_FEATURES`` over the relevant sentences,
+        weighted by relevance; how near the evidence comes to the question, and which of its rare terms it lacks.
     """
-    asked = [float(bool(_COMPILED[name].search(question))) for name in _QUESTION_CUES]
-    table = np.asarray(
-        [[float(bool(_COMPILED[name].search(sentence))) for name in _EVIDENCE_CUES] for sentence in evidence]
-    ).reshape(-1, len(_EVIDENCE_CUES))
-    first = table[0] if len(table) else np.zeros(len(_EVIDENCE_CUES))
-    mean = table.mean(axis=0) if len(table) else np.zeros(len(_EVIDENCE_CUES))
-    relational = float(asked[0] or asked[1])
-    return np.concatenate([asked, first, mean, relational * first, [float(bool(len(table)))]])
+    asked, wanted = question_cues(question), frozenset(tokenize(question))
+    found = [*asked.values(), len(wanted) / 10]
+    if not sentences:
+        return np.asarray([*found, *[0.0] * (WIDTH - len(found))])
+    weight = rarity.weights(wanted)
+    best = relevant(question, sentences, rarity)
+    table = [
+        sentence_cues(asked, wanted, one.text, one.terms, one.known, one.concludes, share)
+        for one, share in zip(best, coverage(weight, best).tolist(), strict=True)
+    ]
+    scores = np.asarray([one.score for one in best])
+    say = np.exp((scores - scores[0]) / _SOFTNESS)
+    return np.concatenate([found, (say / say.sum()) @ np.asarray(table), _nearness(weight, sentences, scores, rarity)])
+
+
+def _nearness(
+    weight: Mapping[str, float], sentences: Sequence[Sentence], scores: NDArray[np.float64], rarity: Rarity
+) -> list[float]:
+    covered = coverage(weight, sentences)
+    fullest = sentences[int(covered.argmax())]
+    rarest = sorted(weight, key=lambda term: (-weight[term], term))[:3]
+    anywhere = frozenset().union(*(one.known for one in sentences[:_NEAR]))
+    return [
+        float(scores[0]),
+        float(scores[:3].mean()),
+        float(covered.max()),
+        max((rarity(term) for term in weight.keys() - fullest.known), default=0.0) / 8,
+        sum(weight[term] for term in sorted(weight.keys() - anywhere)),
+        float(any(one.known.issuperset(rarest[:2]) for one in sentences)),
+        float(any(one.known.issuperset(rarest) for one in sentences)),
+        max(one.cosine for one in sentences),
+        math.log1p(len(sentences)) / 5,
+    ]
 
 
 def models_fingerprint(path: Path = ASSET) -> str:
@@ -98,7 +134,7 @@ class VerdictModel:
     """Multinomial logistic regression over ``features``.
 
     Attributes:
-        weights: float64 ``[3, f]``, rows in the order of ``VERDICTS``.
+        weights: float64 ``[3, WIDTH]``, rows in the order of ``VERDICTS``.
         bias: float64 ``[3]``.
         facts: Where it comes from: data, size, command.
     """
@@ -107,16 +143,26 @@ class VerdictModel:
     bias: NDArray[np.float64]
     facts: Mapping[str, Any]
 
-    def __call__(self, question: str, evidence: Sequence[str]) -> Verdict:
+    def __call__(self, question: str, sentences: Sequence[Sentence], rarity: Rarity) -> Verdict:
         """Return the verdict for a question, with or without evidence."""
-        logits = self.weights @ features(question, evidence) + self.bias
+        return self.of(features(question, sentences, rarity))
+
+    def of(self, row: NDArray[np.float64]) -> Verdict:
+        """Return the verdict for a row of ``features``, float64 ``[WIDTH]``."""
+        logits = self.weights @ row + self.bias
         odds = np.exp(logits - logits.max())
         share = odds / odds.sum()
         return Verdict(VERDICTS[int(share.argmax())], dict(zip(VERDICTS, map(float, share), strict=True)))
 
     @classmethod
     def load(cls, name: str, path: Path = ASSET) -> Self:
-        """Load a model that ships: ``"evidence"``, or ``"question"`` (the baseline that sees no evidence)."""
+        """Load a model that ships.
+
+        Args:
+            name: ``"evidence"``; ``"document"``, for evidence that is one document alone, such as an abstract that is
+                given; or ``"question"``, the baseline that sees no evidence.
+            path: File of the models.
+        """
         try:
             stored = json.loads(path.read_text(encoding="utf-8"))[name]
             model = cls(np.asarray(stored["weights"], float), np.asarray(stored["bias"], float), stored["facts"])
@@ -125,7 +171,7 @@ class VerdictModel:
                 f"no verdict model {name!r} in {path}: {error}; make it with `radrag train verdict`"
             ) from error
         rows = len(VERDICTS)
-        if model.weights.shape != (rows, len(features("", []))) or model.bias.shape != (rows,):
+        if model.weights.shape != (rows, WIDTH) or model.bias.shape != (rows,):
             raise ModelError(
                 f"the verdict model {name!r} in {path} is of another version; make it with `radrag train verdict`"
             )

@@ -6,7 +6,8 @@ import pytest
 from radrag.indexes.encoders import StaticEncoder
 from radrag.reading import extractive
 from radrag.reading.extractive import ExtractiveReader
-from radrag.reading.verdict import VerdictModel, features
+from radrag.reading.sentence_model import Rarity, SentenceModel
+from radrag.reading.verdict import WIDTH, VerdictModel
 from radrag.types import Draft, Hit, Passage
 
 TEXTS = (
@@ -18,11 +19,8 @@ HITS = [Hit(Passage(f"d{n}", 10, 10 + len(text), text), 1.0) for n, text in enum
 
 @pytest.fixture(autouse=True)
 def _fake_verdicts(monkeypatch: pytest.MonkeyPatch) -> None:
-    width = len(features("", []))
-    models = {
-        "evidence": VerdictModel(np.zeros((3, width)), np.log([0.7, 0.2, 0.1]), {}),
-        "question": VerdictModel(np.zeros((3, width)), np.log([0.1, 0.2, 0.7]), {}),
-    }
+    shares = {"evidence": [0.7, 0.2, 0.1], "document": [0.2, 0.7, 0.1], "question": [0.1, 0.2, 0.7]}
+    models = {name: VerdictModel(np.zeros((3, WIDTH)), np.log(share), {}) for name, share in shares.items()}
     monkeypatch.setattr(VerdictModel, "load", models.__getitem__)
 
 
@@ -53,6 +51,28 @@ def test_verdict_only_for_yes_no_questions(reader: ExtractiveReader) -> None:
     assert yes_no.verdict.answer == "yes"
     assert yes_no.verdict.probability["yes"] == pytest.approx(0.7)
     assert open_question.verdict is None
+
+
+def test_one_document_alone_has_a_model_of_its_own(reader: ExtractiveReader) -> None:
+    verdicts = [reader.read(["Is CT good for stones?"], [hits])[0].verdict for hits in (HITS, HITS[:1], HITS[:1] * 2)]
+    assert [verdict.answer for verdict in verdicts if verdict] == ["yes", "no", "no"]
+
+
+def test_evidence_and_scores_are_of_the_sentences_found(reader: ExtractiveReader) -> None:
+    question = "Is ultrasound the first test in pregnancy?"
+    found = reader.scored(question, HITS)
+    assert {one.text for one in found} >= set(reader.evidence(question, HITS))
+    assert reader.evidence(question, HITS)[0] == "Ultrasound is the first test in pregnancy."
+    assert max(found, key=lambda one: one.score).text == "Ultrasound is the first test in pregnancy."
+    assert all(-1 <= one.cosine <= 1 for one in found)
+    assert reader.scored(question, []) == []
+
+
+def test_given_sentence_model_decides(reader: ExtractiveReader) -> None:
+    last = SentenceModel((0.0,) * 7 + (1.0,), Rarity(9, {}), {})
+    longest = ExtractiveReader(1, encoder=StaticEncoder(), model=last)
+    assert longest.read(["Which test?"], [HITS])[0].claims[0].text.startswith("Low dose CT finds")
+    assert last.fingerprint in longest.fingerprint
 
 
 def test_nothing_readable_gives_an_empty_draft(reader: ExtractiveReader) -> None:
