@@ -23,9 +23,11 @@ if TYPE_CHECKING:
     from radrag.labelling.batches import predict_file
     from radrag.labelling.findings import FindingReader
     from radrag.labelling.loop import apply_corrections, error_analysis, find_label_issues, out_of_fold, pseudo_label, review_queue
+    from radrag.pipelines.conversation import Conversation
     from radrag.pipelines.estimator import LabelClassifier
     from radrag.pipelines.findings import FindingsPipeline
     from radrag.pipelines.label import LabelPipeline
+    from radrag.pipelines.patient import Patient
     from radrag.pipelines.qa import QAPipeline
     from radrag.reading.extractive import ExtractiveReader
     from radrag.reading.judge import JudgeVerifier
@@ -36,6 +38,7 @@ _PLACES = {
     "Answer": "types",
     "Chunking": "corpora",
     "Comparison": "evaluation",
+    "Conversation": "pipelines.conversation",
     "Document": "types",
     "ExtractiveReader": "reading.extractive",
     "FindingReader": "labelling.findings",
@@ -53,6 +56,7 @@ _PLACES = {
     "LlamaIndexGenerator": "generation.llamaindex",
     "NLIVerifier": "grounding",
     "NoteEvents": "corpora",
+    "Patient": "pipelines.patient",
     "QAPipeline": "pipelines.qa",
     "Question": "types",
     "Range": "indexes.filters",
@@ -92,6 +96,7 @@ __all__ = [
     "Answer",
     "Chunking",
     "Comparison",
+    "Conversation",
     "Document",
     "ExtractiveReader",
     "FindingReader",
@@ -109,6 +114,7 @@ __all__ = [
     "LlamaIndexGenerator",
     "NLIVerifier",
     "NoteEvents",
+    "Patient",
     "QAPipeline",
     "Question",
     "Range",

@@ -1,18 +1,38 @@
-"""``radrag ask``."""
+"""``radrag ask``: one question, or a conversation."""
 
 from __future__ import annotations
 
+import json
+import sys
+from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from radrag.cli.app import ABSTAINED, show
+from radrag.cli.app import ABSTAINED, fail
 from radrag.cli.index import Folder, Json
+
+if TYPE_CHECKING:
+    from radrag.pipelines.conversation import Conversation
+    from radrag.pipelines.patient import Patient
+    from radrag.pipelines.qa import QAPipeline
+    from radrag.types import Answer
 
 Model = Annotated[str | None, typer.Option(help="Causal LM by name or path; without it the extractive reader answers.")]
 Adapter = Annotated[str | None, typer.Option(help="PEFT adapter of the model.")]
 Quantize = Annotated[str | None, typer.Option(help="nf4 loads the model in 4 bits.")]
+HELP = "/patient age=34 sex=female pregnant=yes egfr=25 allergy=latex, /forget, /quit"
+
+
+class Format(StrEnum):
+    """How an answer is printed."""
+
+    TEXT = "text"
+    JSON = "json"
+    MARKDOWN = "markdown"
+    HTML = "html"
+    BIBTEX = "bibtex"
 
 
 def register(app: typer.Typer) -> None:
@@ -22,24 +42,152 @@ def register(app: typer.Typer) -> None:
 
 def ask(
     index: Folder,
-    question: Annotated[str, typer.Argument(help="The question.")],
+    question: Annotated[
+        str | None, typer.Argument(help="The question; - reads it from standard input, which no shell records.")
+    ] = None,
     k: Annotated[int, typer.Option("-k", help="Passages to retrieve.")] = 8,
     model: Model = None,
     adapter: Adapter = None,
     quantize: Quantize = None,
     no_retrieval: Annotated[bool, typer.Option("--no-retrieval", help="The baseline: the question alone.")] = False,
+    chat: Annotated[bool, typer.Option("--chat", help=f"Ask in turns, a line each. Commands: {HELP}.")] = False,
+    form: Annotated[Format, typer.Option("--format", help="How the answer is printed.")] = Format.TEXT,
     as_json: Json = False,
 ) -> None:
     """Answer a question with sources. Exits with 3 if there is no answer."""
     from radrag.indexes.hybrid import HybridIndex
     from radrag.pipelines.qa import QAPipeline
 
+    form = Format.JSON if as_json else form
+    if chat and form in (Format.HTML, Format.BIBTEX):
+        raise typer.BadParameter(f"--chat prints text, json or markdown, not {form}")
+    if not chat and question is None:
+        raise typer.BadParameter("a question is needed, or --chat")
+    if question == "-":
+        question = sys.stdin.read().strip()
     with HybridIndex.open(index) as opened:
         qa = QAPipeline(opened, generator(model, adapter, quantize), k=k)
-        answer = (qa.without_retrieval() if no_retrieval else qa)(question)
-    show(answer.to_dict(), str(answer), as_json)
+        qa = qa.without_retrieval() if no_retrieval else qa
+        if chat:
+            _chat(qa, question, form, streams=model is not None and sys.stdout.isatty())
+            return
+        answer = qa(question or "")
+    typer.echo(rendered(answer, form).rstrip("\n"))
     if answer.abstained:
         raise typer.Exit(ABSTAINED)
+
+
+def rendered(answer: Answer, form: Format) -> str:
+    """Return an answer as it is printed."""
+    ways = {
+        Format.TEXT: lambda: str(answer),
+        Format.JSON: lambda: json.dumps(answer.to_dict(), ensure_ascii=False, indent=1),
+        Format.MARKDOWN: answer.to_markdown,
+        Format.HTML: answer.to_html,
+        Format.BIBTEX: answer.to_bibtex,
+    }
+    return ways[form]()
+
+
+def _chat(qa: QAPipeline, first: str | None, form: Format, *, streams: bool) -> None:
+    """Answer line after line until the input ends; JSON comes as one line for each answer."""
+    talk = qa.chat()
+    if first is not None:
+        _turn(talk, first, form, streams=streams)
+    while True:
+        line = _line()
+        if line is None or line.strip() == "/quit":
+            return
+        if line.strip():
+            _turn(talk, line.strip(), form, streams=streams)
+
+
+def _line() -> str | None:
+    """Return the next line, or None at the end of the input."""
+    if sys.stdin.isatty():
+        typer.echo("> ", nl=False)
+    line = sys.stdin.readline()
+    return line or None
+
+
+def _turn(talk: Conversation, line: str, form: Format, *, streams: bool) -> None:
+    """Carry out a command or answer a question; what is wrong with one line does not end the conversation."""
+    from radrag.errors import RadragError
+
+    try:
+        if line.startswith("/"):
+            _command(talk, line)
+            return
+        answer = _streamed(talk, line) if streams and form is Format.TEXT else talk(line)
+    except (RadragError, ValueError) as error:
+        typer.secho(f"radrag: {error}", fg=typer.colors.RED, err=True)
+        return
+    if form is Format.JSON:
+        typer.echo(json.dumps(answer.to_dict(), ensure_ascii=False))
+    else:
+        typer.echo(rendered(answer, form).rstrip("\n") + "\n")
+
+
+def _streamed(talk: Conversation, question: str) -> Answer:
+    """Show the draft while it is written, dimmed, for it is not checked yet; return the answer."""
+    from radrag.types import Answer
+
+    for piece in talk.stream(question):
+        if isinstance(piece, Answer):
+            typer.echo("")
+            return piece
+        typer.secho(piece, dim=True, nl=False)
+    fail("the stream ended without an answer")
+
+
+def _command(talk: Conversation, line: str) -> None:
+    name, _, rest = line.partition(" ")
+    if name == "/forget":
+        talk.forget()
+    elif name == "/patient":
+        talk.patient = patient(rest)
+    else:
+        raise ValueError(f"unknown command {name}; there are {HELP}")
+
+
+def patient(text: str) -> Patient | None:
+    """Read facts such as ``age=34 sex=female pregnant=yes egfr=25 allergy=iodinated contrast``; None for no fact.
+
+    Raises:
+        ValueError: If a name or value cannot be read; values are not repeated in the message.
+    """
+    from radrag.pipelines.patient import Patient
+
+    pairs: list[list[str]] = []
+    for word in text.split():
+        if "=" in word:
+            pairs.append(list(word.split("=", 1)))
+        elif pairs:
+            pairs[-1][1] += f" {word}"
+        else:
+            raise ValueError("facts are written as name=value, such as age=34")
+    facts: dict[str, Any] = {}
+    for name, value in pairs:
+        if name == "allergy":
+            facts["allergies"] = (*facts.get("allergies", ()), value)
+        elif name == "prior":
+            facts["prior_studies"] = (*facts.get("prior_studies", ()), value)
+        elif name in ("age", "egfr"):
+            facts[name] = _number(name, value)
+        elif name == "pregnant" and value in ("yes", "no"):
+            facts[name] = value == "yes"
+        elif name == "sex":
+            facts[name] = value
+        else:
+            raise ValueError(f"cannot read {name}: there are age, sex, pregnant=yes|no, egfr, allergy and prior")
+    return Patient(**facts) if facts else None
+
+
+def _number(name: str, value: str) -> float:
+    try:
+        return float(value)
+    except ValueError:
+        raise ValueError(f"{name} must be a number") from None
 
 
 def generator(model: str | None, adapter: str | None, quantize: str | None) -> Any:

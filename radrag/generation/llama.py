@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from torch import Tensor
     from transformers import GenerationConfig, PreTrainedTokenizerBase
 
+    from radrag.generation.streaming import Stream
+
 _MEMORY = re.compile(r"out of memory|not enough memory|can't allocate memory|cannot allocate memory", re.IGNORECASE)
 
 
@@ -104,6 +106,12 @@ class LlamaGenerator:
     def fits(self, chat: Chat, max_new_tokens: int) -> bool:
         """Return whether a prompt leaves room for a reply of that many tokens."""
         return self.count(chat) + max_new_tokens <= self.context
+
+    def stream(self, chat: Chat, params: GenerationParams | None = None) -> Stream:
+        """Yield the next turn of a chat in pieces, which join to what ``generate`` writes, and return it whole."""
+        from radrag.generation.streaming import stream_llama
+
+        return stream_llama(self, chat, params or GenerationParams())
 
     def generate(self, chats: Sequence[Chat], params: GenerationParams | None = None) -> list[Generation]:
         """Write the next turn of each chat; the batch a chat is in does not change its text.

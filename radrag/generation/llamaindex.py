@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from radrag.errors import ModelError, require
@@ -20,7 +20,8 @@ class LlamaIndexGenerator:
 
     Args:
         llm: Any object with the llama-index ``chat`` method.
-        local: Whether texts stay on this machine or in this house; False counts as remote.
+        local: Whether texts stay on this machine or in this house; False counts as remote, and the pipelines mask
+            identifiers in what they send.
         kwargs: Makes the keyword arguments of ``llm.chat`` from the parameters of a call, such as
             ``lambda params: {"temperature": params.temperature, "max_tokens": params.max_new_tokens}``.
     """
@@ -53,8 +54,39 @@ class LlamaIndexGenerator:
         keywords = dict(self._kwargs(params)) if self._kwargs else {}
         return [self._one(chat, n, params, keywords) for n, chat in enumerate(chats)]
 
+    def stream(self, chat: Chat, params: GenerationParams | None = None) -> Generator[str, None, Generation]:
+        """Yield the next turn of a chat as the LLM writes it, and return it whole.
+
+        Raises:
+            ModelError: If the LLM fails or cannot stream.
+        """
+        params = params or GenerationParams()
+        keywords = dict(self._kwargs(params)) if self._kwargs else {}
+        text, sent, raw = "", 0, None
+        try:
+            for response in self._llm.stream_chat(self._messages(chat), **keywords):
+                # What is new comes as the delta; an LLM that leaves it out gives all there is so far as the message.
+                so_far = response.message.content or ""
+                text = text + response.delta if response.delta else max(text, so_far, key=len)
+                raw = response.raw
+                cuts = [text.find(string) for string in params.stop if string in text]
+                ready = min(cuts) if cuts else len(text) - _held(text, params.stop)
+                if ready > sent:
+                    yield text[sent:ready]
+                    sent = ready
+                if cuts:
+                    return Generation(text[: min(cuts)])
+        except Exception as error:
+            raise ModelError(f"{type(self._llm).__name__} failed while it streamed: {error}") from error
+        if len(text) > sent:
+            yield text[sent:]
+        return Generation(text, finished=not _was_cut(raw))
+
+    def _messages(self, chat: Chat) -> list[Any]:
+        return [self._types.ChatMessage(role=turn.role, content=turn.content) for turn in chat]
+
     def _one(self, chat: Chat, position: int, params: GenerationParams, keywords: Mapping[str, Any]) -> Generation:
-        messages = [self._types.ChatMessage(role=turn.role, content=turn.content) for turn in chat]
+        messages = self._messages(chat)
         try:
             response = self._llm.chat(messages, **keywords)
         except Exception as error:
@@ -62,6 +94,12 @@ class LlamaIndexGenerator:
         text = response.message.content or ""
         cuts = [text.find(string) for string in params.stop if string in text]
         return Generation(text=text[: min(cuts)] if cuts else text, finished=bool(cuts) or not _was_cut(response.raw))
+
+
+def _held(text: str, stop: Sequence[str]) -> int:
+    """Return how many characters at the end may be the beginning of a stop string."""
+    lengths = range(min(len(text), max(map(len, stop), default=0)), 0, -1)
+    return next((n for n in lengths if any(string.startswith(text[-n:]) for string in stop)), 0)
 
 
 def _was_cut(raw: object) -> bool:

@@ -171,7 +171,7 @@ def _retriever_class() -> Any:
 
         def _retrieve(self, query_bundle: Any) -> list[Any]:
             hits = self._index.search(query_bundle.query_str, **self._arguments)
-            return [_node(hit) for hit in hits]
+            return [node_of(hit) for hit in hits]
 
         async def _aretrieve(self, query_bundle: Any) -> list[Any]:
             return await asyncio.to_thread(self._retrieve, query_bundle)
@@ -179,7 +179,7 @@ def _retriever_class() -> Any:
     return IndexRetriever
 
 
-def _node(hit: Hit) -> Any:
+def node_of(hit: Hit) -> Any:
     schema = require("llama_index.core.schema", extra="llama")
     passage = hit.passage
     own = {

@@ -2,31 +2,52 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterable, Sequence
-from functools import cached_property
-from typing import Any, Literal, Self
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from functools import cache, cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 from radrag._version import __version__
-from radrag.generation.llamaindex import LlamaIndexGenerator
+from radrag.corpora.deidentify import deidentify
+from radrag.errors import ModelError
 from radrag.grounding import Confidence, default_verifier, evidence_features, ground
+from radrag.grounding.abstention import Reason, draft_reason, evidence_reason
 from radrag.indexes.encoders import StaticEncoder
 from radrag.indexes.filters import Where
 from radrag.indexes.hybrid import HybridIndex
+from radrag.pipelines.masking import MaskedReader, MaskedVerifier, is_local, searches_locally
+from radrag.pipelines.patient import Patient, patient_warnings
+from radrag.pipelines.readers import as_reader, checked
+from radrag.pipelines.saving import (
+    differences,
+    plain_where,
+    question_hash,
+    read_settings,
+    write_settings,
+)
+from radrag.pipelines.streams import streamed
 from radrag.protocols import Reader, Verifier
 from radrag.reading.extractive import ExtractiveReader
-from radrag.reading.prompted import PromptedReader
 from radrag.types import Answer, Claim, Draft, GenerationParams, Hit
 
-NOTHING_FOUND = "nothing was found for this question"
-TOO_LITTLE = "the passages found cover too little of the question"
-DECLINED = "the reader found no answer in the passages"
-UNSUPPORTED = "no statement of the draft is supported by the passages"
-SOURCELESS = "without sources this reader cannot answer"
+if TYPE_CHECKING:
+    from llama_index.core.base.base_query_engine import BaseQueryEngine
+
+    from radrag.pipelines.conversation import Conversation
+
+NOTHING_FOUND, TOO_LITTLE = Reason.NOTHING_FOUND.value, Reason.TOO_LITTLE.value
+DECLINED, UNSUPPORTED, SOURCELESS = Reason.DECLINED.value, Reason.UNSUPPORTED.value, Reason.SOURCELESS.value
+_REMEDY = "Give it the index and the models it was saved with, or load it with strict=False"
+_FOR_PATIENT = 3  # passages found by the patient's facts, behind those that the question alone finds
 
 
 class QAPipeline:
     """Answers questions from an index; every claim cites characters of a source, or is marked as unsupported.
+
+    What a generator or verifier elsewhere gets to see has its identifiers masked, and the answer says so: a llama-index
+    LLM counts as elsewhere unless wrapped as ``LlamaIndexGenerator(llm, local=True)``, and so does any object of one's
+    own without an attribute ``local = True``. Nothing that is asked is written to disk or logged.
 
     Args:
         index: Where to look.
@@ -36,10 +57,14 @@ class QAPipeline:
         where: Metadata filter on what may be retrieved.
         min_confidence: Below this evidence score it abstains before the generator is called; 0 never does. By default
             the threshold that ships (``radrag train confidence``).
+        risk: In place of ``min_confidence``: share of answers that may lack evidence; see ``Confidence.threshold_for``.
         params: How a generator decodes.
         verifier: Says whether passages support a statement; the one that ships if left out.
         unsupported: ``"mark"`` keeps statements that are not supported, marked as such; ``"drop"`` leaves them out of
             the answer, and a warning says how many.
+
+    Attributes:
+        generator: Who writes, as a ``Generator``; None if nobody is prompted.
     """
 
     def __init__(
@@ -50,6 +75,7 @@ class QAPipeline:
         k: int = 8,
         where: Where | None = None,
         min_confidence: float | None = None,
+        risk: float | None = None,
         params: GenerationParams | None = None,
         verifier: Verifier | None = None,
         unsupported: Literal["mark", "drop"] = "mark",
@@ -58,68 +84,198 @@ class QAPipeline:
             raise ValueError(f"unsupported must be 'mark' or 'drop', got {unsupported!r}")
         if k < 1:
             raise ValueError(f"k must be at least 1, got {k}")
+        if risk is not None and min_confidence is not None:
+            raise ValueError(f"give min_confidence or risk, not both, got {min_confidence} and {risk}")
+        if risk is not None:
+            min_confidence = Confidence.load().threshold_for(risk)
         if min_confidence is not None and not 0 <= min_confidence <= 1:
             raise ValueError(f"min_confidence must be between 0 and 1, got {min_confidence}")
         self._index = index
-        self._reader = as_reader(generator, params)
+        self._reader, self._params = as_reader(generator, params), params
+        self.generator = getattr(self._reader, "_generator", None)
+        self._masks = not is_local(self._reader)
         self._k = k
         self._where = where
         self._min_confidence = min_confidence
         self._given_verifier, self._unsupported = verifier, unsupported
         self._retrieves = True
 
-    def __call__(self, question: str) -> Answer:
-        """Answer one question."""
-        return self.batch([question])[0]
+    def __call__(self, question: str, *, patient: Patient | None = None) -> Answer:
+        """Answer one question, about a patient if one is given."""
+        return self.batch([question], patient=patient)[0]
 
-    def batch(self, questions: Iterable[str]) -> list[Answer]:
-        """Answer questions, in order; the generator sees those with enough evidence as one batch."""
-        asked = _checked(questions)
+    def batch(self, questions: Iterable[str], *, patient: Patient | None = None) -> list[Answer]:
+        """Answer questions, in order; the generator sees those with enough evidence as one batch.
+
+        Args:
+            questions: The questions.
+            patient: Whom all of them are about. Facts find some passages more, stand in a generator's prompt, and make
+                warnings where the sources speak of others; neither they nor a hash of them is in the manifest.
+        """
+        return self._batch(checked(questions), patient, self._sender)
+
+    def stream(self, question: str, *, patient: Patient | None = None) -> Iterator[str | Answer]:
+        """Yield the text of a generator while it is written, and the answer at the end.
+
+        The text is a draft: no claim in it is checked before the answer is there, which may also be an abstention.
+        What cannot be streamed comes in one piece; nothing comes before an abstention for want of evidence.
+        """
+        asked = checked([question])
+        return streamed(
+            self._reader, self._params, lambda reader: self._batch(asked, patient, self._wrapped(reader))[0]
+        )
+
+    def chat(self, **options: Any) -> Conversation:
+        """Begin a conversation; see ``Conversation`` for the options."""
+        from radrag.pipelines.conversation import Conversation
+
+        return Conversation(self, **options)
+
+    def as_query_engine(self) -> BaseQueryEngine:
+        """Return a llama-index query engine whose responses have the passages as source nodes."""
+        from radrag.pipelines.query_engine import as_query_engine
+
+        return as_query_engine(self)
+
+    def manifest(self, question: str | None = None) -> dict[str, Any]:
+        """Return what decides the answers of this pipeline, with the hash of a question if one is given."""
+        return {**self._manifest, **({} if question is None else {"question_sha256": question_hash(question)})}
+
+    def check(self, manifest: Mapping[str, Any], question: str | None = None) -> tuple[str, ...]:
+        """Say in what this pipeline differs from the one that wrote a manifest; nothing means the same answer again.
+
+        Args:
+            manifest: That of an answer.
+            question: The question of that answer as it was read (``answer.searched or answer.question``), to be
+                compared by its hash.
+        """
+        return differences(manifest, self._manifest, question)
+
+    def save(self, folder: str | Path) -> None:
+        """Write the settings and the manifest to a folder, as JSON: no question, no patient, no weights."""
+        options = {
+            "k": self._k, "where": self._where, "min_confidence": self._min_confidence, "params": self._params,
+            "unsupported": self._unsupported,
+        }  # fmt: skip
+        write_settings(folder, options, self._retrieves, self._manifest)
+
+    @classmethod
+    def load(
+        cls,
+        folder: str | Path,
+        index: HybridIndex,
+        generator: Any = None,
+        *,
+        verifier: Verifier | None = None,
+        strict: bool = True,
+    ) -> Self:
+        """Make a pipeline with the settings that ``save`` wrote.
+
+        Args:
+            folder: Where they are.
+            index: The index.
+            generator: Who wrote; see the class.
+            verifier: Who verified; the one that ships if left out.
+            strict: Whether a difference from the pipeline that was saved is an error; if not, see ``check``.
+
+        Raises:
+            ModelError: If there is none in the folder, or index, model, prompts or verifier are not those it had.
+        """
+        options, retrieves, manifest = read_settings(folder)
+        made = cls(index, generator, verifier=verifier, **options)
+        made._retrieves = retrieves
+        if strict and (found := made.check(manifest)):
+            raise ModelError(f"the pipeline in {folder} would not answer as it did: {'; '.join(found)}. {_REMEDY}")
+        return made
+
+    def _batch(self, asked: list[str], patient: Patient | None, reader: Reader) -> list[Answer]:
+        told = self._told(asked, patient)
         if not self._retrieves:
-            return [
-                self._answer(question, draft, (), 0.0)
-                for question, draft in zip(asked, self._reader.read_alone(asked), strict=True)
-            ]
-        found = self._index.search(asked, self._k, self._where) if asked else []
-        scores = [self._confidence(self._features(question, hits)) for question, hits in zip(asked, found, strict=True)]
+            drafts = reader.read_alone(told)
+            return [self._answer(one, draft, (), 0.0, patient) for one, draft in zip(asked, drafts, strict=True)]
+        found, scores = self._found(asked, patient)
         enough = [bool(hits) and score >= self._threshold for hits, score in zip(found, scores, strict=True)]
         kept = [i for i, ready in enumerate(enough) if ready]
-        drafts = dict(zip(kept, self._reader.read([asked[i] for i in kept], [found[i] for i in kept]), strict=True))
+        read = reader.read([told[i] for i in kept], [found[i] for i in kept])
+        made = dict(zip(kept, read, strict=True))
         return [
-            self._answer(question, drafts.get(i), tuple(found[i]), scores[i] if found[i] else 0.0)
+            self._answer(question, made.get(i), tuple(found[i]), scores[i] if found[i] else 0.0, patient)
             for i, question in enumerate(asked)
         ]
+
+    def _found(self, asked: list[str], patient: Patient | None) -> tuple[list[list[Hit]], list[float]]:
+        """Search; whether there is enough evidence is decided by what the questions alone find."""
+        found = self._search(asked, self._k)
+        scores = [self._confidence(self._features(question, hits)) for question, hits in zip(asked, found, strict=True)]
+        terms = patient.terms if patient is not None else ""
+        if terms:
+            others = self._search([f"{question} {terms}" for question in asked], self._k + _FOR_PATIENT)
+            for hits, more in zip(found, others, strict=True):
+                known = {hit.passage.id for hit in hits}
+                hits += [hit for hit in more if hit.passage.id not in known][:_FOR_PATIENT]
+        return found, scores
+
+    def _search(self, texts: list[str], k: int, **options: Any) -> list[list[Hit]]:
+        if not searches_locally(self._index.encoder):
+            texts = [deidentify(text).text for text in texts]
+        return self._index.search(texts, k, self._where, **options) if texts else []
+
+    def _told(self, asked: list[str], patient: Patient | None) -> list[str]:
+        """Return the questions as a reader gets them: a generator is told of the patient."""
+        facts = patient.sentence if patient is not None and not isinstance(self._reader, ExtractiveReader) else ""
+        return [f"{facts} {question}" if facts else question for question in asked]
 
     def without_retrieval(self) -> Self:
         """Return the baseline: the same reader with the question alone."""
         other = type(self)(
             self._index, self._reader, k=self._k, where=self._where, verifier=self._given_verifier,
-            unsupported=self._unsupported,
+            unsupported=self._unsupported, params=self._params,
         )  # fmt: skip
         other._retrieves = False
         return other
 
-    def _answer(self, question: str, draft: Draft | None, hits: tuple[Hit, ...], confidence: float) -> Answer:
-        manifest = self._manifest(question)
+    def _answer(
+        self, question: str, draft: Draft | None, hits: tuple[Hit, ...], confidence: float, patient: Patient | None
+    ) -> Answer:
+        manifest = self.manifest(question) | ({} if patient is None else {"patient": "given, not kept"})
         if draft is None:
-            reason = TOO_LITTLE if hits else NOTHING_FOUND
+            others = self._search([question], self._k, include_retracted=True)[0]
+            reason = evidence_reason(hits, others, lambda found: self._features(question, found), self._suffices).value
             return Answer(question, (), None, True, reason, confidence, hits, manifest=manifest)
         grounded = ground(draft, hits, self._index.document, self._verifier)
-        reason = _reason(draft, any(claim.supported for claim in grounded.claims), self._retrieves)
+        reason = _reason(draft, grounded.claims, self._retrieves)
         claims, notes = grounded.claims, _counted(grounded.claims)
         if self._unsupported == "drop" and self._retrieves and not reason:
             claims = tuple(claim for claim in claims if claim.supported)
             lost = len(grounded.claims) - len(claims)
             notes += (f"{lost} of {len(grounded.claims)} statements were not supported and are left out",) * bool(lost)
-        return Answer(
+        answer = Answer(
             question, claims, None if reason else draft.verdict, bool(reason), reason, confidence, hits,
             grounded.unknown, draft.dropped + notes, manifest,
         )  # fmt: skip
+        return answer if patient is None else self._with_warnings(answer, patient)
+
+    def _with_warnings(self, answer: Answer, patient: Patient) -> Answer:
+        cited = {one.document_id for one in answer.citations}
+        known = {name: self._index.document(name) for name in cited}
+        return replace(answer, warnings=(*answer.warnings, *patient_warnings(answer, patient, known)))
 
     def _features(self, question: str, hits: Sequence[Hit]) -> tuple[float, ...]:
         return evidence_features(question, hits, self._index.rarity, self._static)
 
-    def _manifest(self, question: str) -> dict[str, Any]:
+    @property
+    def _sender(self) -> Reader:
+        return self._wrapped(self._reader)
+
+    def _wrapped(self, reader: Reader) -> Reader:
+        """Return a reader that sends nothing elsewhere but what is masked."""
+        return MaskedReader(reader, self._kind) if self._masks else reader
+
+    def _kind(self, document_id: str) -> str:
+        return self._index.document(document_id).kind
+
+    @property
+    def _manifest(self) -> dict[str, Any]:
         facts = self._facts if self._retrieves else {}
         return {
             "radrag": __version__,
@@ -127,8 +283,8 @@ class QAPipeline:
             "verifier": str(getattr(self._verifier, "fingerprint", type(self._verifier).__name__)),
             "unsupported": self._unsupported,
             "retrieval": self._retrieves,
+            "masked": self._masks,
             **facts,
-            "question_sha256": hashlib.sha256(question.encode()).hexdigest(),
         }
 
     @property
@@ -139,9 +295,12 @@ class QAPipeline:
             "encoder": index["encoder_fingerprint"],
             "search": index["search"],
             "k": self._k,
-            "where": None if self._where is None else repr(dict(self._where)),
+            "where": plain_where(self._where),
             "min_confidence": self._threshold,
         }
+
+    def _suffices(self, features: Sequence[float]) -> bool:
+        return self._confidence(features) >= self._threshold
 
     @property
     def _threshold(self) -> float:
@@ -151,34 +310,26 @@ class QAPipeline:
     def _confidence(self) -> Confidence:
         return Confidence.load()
 
-    @cached_property
+    @property
     def _static(self) -> StaticEncoder:
-        return StaticEncoder()
+        return _shared_encoder()
 
     @cached_property
     def _verifier(self) -> Verifier:
-        return default_verifier() if self._given_verifier is None else self._given_verifier
+        given = self._given_verifier
+        if given is None:
+            return default_verifier()
+        return given if is_local(given) else MaskedVerifier(given)
 
     @cached_property
     def _reader_fingerprint(self) -> str:
         return str(getattr(self._reader, "fingerprint", type(self._reader).__name__))
 
 
-def as_reader(generator: Any, params: GenerationParams | None = None) -> Reader:
-    """Return a reader for whatever can write: None, a ``Reader``, a ``Generator`` or a llama-index LLM."""
-    if generator is None:
-        return ExtractiveReader()
-    if hasattr(generator, "read") and hasattr(generator, "read_alone"):
-        reader: Reader = generator
-        return reader
-    if hasattr(generator, "generate"):
-        return PromptedReader(generator, params)
-    if hasattr(generator, "chat") and hasattr(generator, "metadata"):
-        return PromptedReader(LlamaIndexGenerator(generator), params)
-    raise TypeError(
-        f"{type(generator).__name__} cannot write answers; expected an object with generate(chats, params), a reader "
-        "with read and read_alone, a llama-index LLM, or None for the extractive reader"
-    )
+@cache
+def _shared_encoder() -> StaticEncoder:
+    """Return the encoder that confidence is computed with, loaded once for all pipelines."""
+    return StaticEncoder()
 
 
 def _counted(claims: Sequence[Claim]) -> tuple[str, ...]:
@@ -189,18 +340,9 @@ def _counted(claims: Sequence[Claim]) -> tuple[str, ...]:
     return tuple(f"{count} {what}" for count, what in notes if count)
 
 
-def _reason(draft: Draft, supported: bool, retrieves: bool) -> str:
+def _reason(draft: Draft, claims: Sequence[Claim], retrieves: bool) -> str:
     """Say why there is no answer, or "" if there is one."""
     if retrieves:
-        return "" if supported else (UNSUPPORTED if draft.claims else DECLINED)
+        found = draft_reason([claim.verdict for claim in claims], any(claim.supported for claim in claims))
+        return "" if found is None else found.value
     return "" if draft.claims or draft.verdict is not None else SOURCELESS
-
-
-def _checked(questions: Iterable[str]) -> list[str]:
-    if isinstance(questions, str):
-        raise TypeError("batch takes a list of questions; call the pipeline itself for one")
-    asked = list(questions)
-    for position, question in enumerate(asked):
-        if not isinstance(question, str) or not question.strip():
-            raise ValueError(f"question {position} must be text that is not blank, got {question!r}")
-    return asked

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, Self
 
+from radrag.types.bibtex import to_bibtex
 from radrag.types.documents import Citation, Hit
+from radrag.types.markdown import to_markdown
+from radrag.types.plain import from_plain
 from radrag.types.printing import answer_lines, marked
+from radrag.types.web_page import to_html
 
 VERDICTS = ("yes", "no", "maybe")
 SUPPORT_VERDICTS = ("supported", "partly", "contradicted", "unsupported")
@@ -137,6 +141,7 @@ class Answer:
         warnings: What a reader should know: passages dropped, text that could not be read, ...
         manifest: What produced this: hashes of index, model, adapter and prompt, and the question's hash.
         notice: Says that the text is machine-made.
+        searched: The question as it was read, where it was rewritten to stand alone; else "".
     """
 
     question: str
@@ -150,6 +155,7 @@ class Answer:
     warnings: tuple[str, ...] = ()
     manifest: Mapping[str, Any] = field(default_factory=dict)
     notice: str = NOTICE
+    searched: str = ""
 
     @property
     def text(self) -> str:
@@ -162,8 +168,29 @@ class Answer:
         return tuple(citation for claim in self.claims for citation in claim.citations)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return it as plain JSON values."""
+        """Return it as plain JSON values; ``from_dict`` makes the same answer of them again."""
         return {**asdict(self), "text": self.text}
+
+    @classmethod
+    def from_dict(cls, value: Mapping[str, Any]) -> Self:
+        """Make an answer of what ``to_dict`` returned, also after JSON; its ``"text"`` is computed anew.
+
+        Raises:
+            ValueError: If a key is unknown or missing, or a value is not of its field's type.
+        """
+        return from_plain(cls, value, derived=frozenset({"text"}))
+
+    def to_markdown(self) -> str:
+        """Return it as CommonMark, each quote with its offsets; all text that is not ours is escaped."""
+        return to_markdown(self)
+
+    def to_html(self) -> str:
+        """Return it as a web page of its own: sources with the cited words highlighted; it loads nothing."""
+        return to_html(self)
+
+    def to_bibtex(self) -> str:
+        """Return what it cites as BibTeX; a document has the same key in every answer."""
+        return to_bibtex(self)
 
     def __str__(self) -> str:
         return "\n".join(answer_lines(self))

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from radrag.types.answers import Answer, Claim
+    from radrag.types.answers import Answer, Claim, Verdict
     from radrag.types.documents import Citation
     from radrag.types.labels import LabelResult
 
@@ -15,15 +15,15 @@ if TYPE_CHECKING:
 def answer_lines(answer: Answer) -> Iterator[str]:
     """Yield the lines of ``print(answer)``."""
     yield f"Q: {answer.question}"
+    if answer.searched:
+        yield from _wrapped(answer.searched, "Read as: ")
     if answer.abstained:
         yield f"No answer: {answer.reason}"
         for claim in answer.claims:
             yield from _wrapped(marked(claim), "  drafted: ")
     else:
         if answer.verdict is not None:
-            share = answer.verdict.probability.get(answer.verdict.answer)
-            stated = "not stated" if share is None else f"{share:.2f}"
-            yield f"{answer.verdict.answer.capitalize()} (probability {stated})"
+            yield verdict_line(answer.verdict)
         for claim in answer.claims:
             yield from _wrapped(marked(claim), "- ")
             yield from _altered_lines(claim)
@@ -60,11 +60,26 @@ def marked(claim: Claim) -> str:
     """Return a claim with its citation marks."""
     keys = dict.fromkeys(citation.key for citation in claim.citations)
     marks = "".join(f"[{key}]" for key in keys)
-    if claim.altered:
-        marks += "[quote altered]"
-    if not claim.supported:
-        marks += "[contradicted by the source]" if claim.verdict == "contradicted" else "[unsupported]"
+    marks += "".join(f"[{note}]" for note in claim_notes(claim))
     return f"{claim.text} {marks}" if marks else claim.text
+
+
+def claim_notes(claim: Claim) -> tuple[str, ...]:
+    """Return what a reader must know of a claim: that a quote in it is altered, that the sources do not carry it."""
+    against = "contradicted by the source" if claim.verdict == "contradicted" else "unsupported"
+    return ("quote altered",) * bool(claim.altered) + (against,) * (not claim.supported)
+
+
+def verdict_line(verdict: Verdict) -> str:
+    """Return a verdict with its probability in words."""
+    share = verdict.probability.get(verdict.answer)
+    return f"{verdict.answer.capitalize()} (probability {'not stated' if share is None else f'{share:.2f}'})"
+
+
+def source_head(citation: Citation) -> tuple[str, str]:
+    """Return the title of what is cited, and where in it the quote stands and of which year it is."""
+    path = " > ".join(part for part in citation.path if part != citation.title)
+    return citation.title or citation.document_id, ". ".join(part for part in (path, str(citation.year or "")) if part)
 
 
 def _altered_lines(claim: Claim) -> Iterator[str]:

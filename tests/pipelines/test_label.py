@@ -5,11 +5,13 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from radrag.calibration import conformal_set
 from radrag.corpora import corpus_folder, read_labelled_notes, read_markdown
 from radrag.errors import IndexMismatchError, ModelError
 from radrag.generation.llama import LlamaGenerator
@@ -135,6 +137,64 @@ def test_batch_takes_columns_and_keeps_order(fitted: LabelPipeline, notes: list[
         assert [result.label for result in results] == expected
         assert [result.note for result in results] == texts
     assert fitted.batch([]) == []
+
+
+def test_probabilities_are_those_of_the_results_in_the_order_of_the_labels(
+    fitted: LabelPipeline, index: HybridIndex, labels: LabelSet, notes: list[LabelledNote]
+) -> None:
+    texts = [note.text for note in notes[500:530]]
+    for pipeline in (fitted, fitted.without_retrieval(), LabelPipeline(index, None, labels=labels)):
+        found = pipeline.probabilities(iter(texts))
+        assert found.shape == (30, 104)
+        for row, result in zip(found, pipeline.batch(texts), strict=True):
+            assert dict(result.ranking) == pytest.approx(dict(zip(labels.ids, row.tolist(), strict=True)))
+    assert fitted.probabilities([]).shape == (0, 104)
+    with pytest.raises(ValueError, match="note 1 is blank"):
+        fitted.probabilities(["one", " "])
+
+
+def test_parts_of_a_batch_do_not_matter(
+    fitted: LabelPipeline, notes: list[LabelledNote], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    texts = [note.text for note in notes[500:560]]
+    whole, numbers = fitted.batch(texts), fitted.probabilities(texts)
+    monkeypatch.setattr("radrag.pipelines.label._NOTES", 7)
+    np.testing.assert_allclose(fitted.probabilities(texts), numbers, atol=1e-6)
+    for one, other in zip(fitted.batch(texts), whole, strict=True):
+        assert (one.note, one.label, one.set, one.evidence) == (other.note, other.label, other.set, other.evidence)
+        assert (one.citations, one.warnings) == (other.citations, other.warnings)
+
+
+@pytest.mark.parametrize("sets", ["marginal", "per-label"])
+def test_sets_are_those_of_conformal_set(
+    index: HybridIndex, labels: LabelSet, notes: list[LabelledNote], sets: Literal["marginal", "per-label"]
+) -> None:
+    pipeline = LabelPipeline(index, None, labels=labels, use=["text"], sets=sets, coverage=0.6).fit(notes[:300])
+    assert pipeline._ensemble is not None
+    kept = pipeline._ensemble.calibration(retrieval=True)
+    thresholds = kept.thresholds(0.6, len(labels), per_label=sets == "per-label").thresholds
+    texts = [*(note.text for note in notes[300:400]), "words that nobody knows", "?"]
+    results = pipeline.batch(texts)
+    for row, result in zip(pipeline.probabilities(texts), results, strict=True):
+        assert result.set == tuple(labels.ids[place] for place in conformal_set(row, thresholds))
+    assert len({len(result.set) for result in results}) > 1
+
+
+def test_a_generator_elsewhere_gets_masked_notes_and_results_say_so(
+    index: HybridIndex, labels: LabelSet, notes: list[LabelledNote]
+) -> None:
+    sent = FakeScorer()
+    sent.local = False  # type: ignore[attr-defined]
+    secret = "Pt John Smith, MRN 12345678: "
+    pipeline = LabelPipeline(index, sent, labels=labels, use=["neighbours", "generator"])
+    pipeline.fit([replace(note, text=secret + note.text) for note in notes[:60]])
+    result = pipeline(secret + NOTE)
+    assert len(sent.chats) > 60
+    said = [turn.content for chat in sent.chats for turn in chat]
+    assert not [one for one in said if "Smith" in one or "12345678" in one]
+    assert sum("[MRN]" in one for one in said) > 60
+    assert result.note == secret + NOTE
+    assert any("identifiers that were found" in warning for warning in result.warnings)
 
 
 @pytest.mark.parametrize(
@@ -448,6 +508,8 @@ def test_constructor_checks_its_arguments(index: HybridIndex, labels: LabelSet) 
         LabelPipeline(index, labels=labels, coverage=1.0)
     with pytest.raises(ValueError, match="at least 2 labels to choose from, got 1"):
         LabelPipeline(index, labels=LabelSet([Label("a")]))
+    with pytest.raises(ValueError, match=r"exactly one label.*is not exclusive.*use FindingsPipeline"):
+        LabelPipeline(index, labels=LabelSet([Label("effusion"), Label("nodule")], exclusive=False))
 
 
 def test_same_seed_same_pipeline(index: HybridIndex, labels: LabelSet, notes: list[LabelledNote]) -> None:

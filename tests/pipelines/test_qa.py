@@ -13,7 +13,8 @@ import pytest
 from radrag.generation.scripted import ScriptedGenerator
 from radrag.grounding import Confidence
 from radrag.indexes.hybrid import HybridIndex
-from radrag.pipelines.qa import DECLINED, NOTHING_FOUND, SOURCELESS, TOO_LITTLE, UNSUPPORTED, QAPipeline, as_reader
+from radrag.pipelines.qa import DECLINED, NOTHING_FOUND, SOURCELESS, TOO_LITTLE, UNSUPPORTED, QAPipeline
+from radrag.pipelines.readers import as_reader
 from radrag.reading.extractive import ExtractiveReader
 from radrag.reading.judge import JudgeVerifier
 from radrag.types import Answer, Chat, Document
@@ -188,12 +189,12 @@ def test_manifest_names_everything_but_the_question(index: HybridIndex) -> None:
     answer = scripted(index, CT, k=3, where={"year": 2018}, min_confidence=0.1)[0](STONES)
     manifest = answer.manifest
     assert set(manifest) == {
-        "radrag", "reader", "verifier", "unsupported", "retrieval", "index", "encoder", "search", "k", "where",
-        "min_confidence", "question_sha256",
+        "radrag", "reader", "verifier", "unsupported", "retrieval", "masked", "index", "encoder", "search", "k",
+        "where", "min_confidence", "question_sha256",
     }  # fmt: skip
     assert manifest["question_sha256"] == hashlib.sha256(STONES.encode()).hexdigest()
     assert manifest["index"] == index.manifest["content"]
-    assert (manifest["k"], manifest["min_confidence"], manifest["where"]) == (3, 0.1, "{'year': 2018}")
+    assert (manifest["k"], manifest["min_confidence"], manifest["where"]) == (3, 0.1, {"year": 2018})
     assert "scripted" in manifest["reader"]
     assert STONES not in json.dumps(manifest)
 

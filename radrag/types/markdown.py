@@ -1,0 +1,93 @@
+"""An answer as Markdown (CommonMark): every claim linked to its sources, every quote with its offsets."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from radrag.types.links import link_of
+from radrag.types.printing import claim_notes, source_head, verdict_line
+
+if TYPE_CHECKING:
+    from radrag.types.answers import Answer, Claim
+    from radrag.types.documents import Citation
+
+_ALWAYS = re.compile(r"([\\`*_{}\[\]<>#|~&$@^])")
+_AT_HEAD = re.compile(r"^(\d*)([-+=.):])")  # a list, a heading underlined
+_ADDRESS = re.compile(r"(?<=[a-z]):(?=//)|(?<=www)\.", re.IGNORECASE)  # what some dialects make links of
+
+
+def to_markdown(answer: Answer) -> str:
+    """Return an answer as CommonMark; all text that is not ours is escaped."""
+    return "\n".join(_lines(answer)).rstrip() + "\n"
+
+
+def escaped(text: str) -> str:
+    """Return text, on one line, that CommonMark shows as it is."""
+    line = _ALWAYS.sub(r"\\\1", " ".join(text.split()))
+    line = _ADDRESS.sub(lambda match: "\\" + match.group(), line)
+    return _AT_HEAD.sub(r"\1\\\2", line).replace("\0", "\ufffd")
+
+
+def _lines(answer: Answer) -> Iterator[str]:
+    yield f"## {escaped(answer.question)}"
+    yield ""
+    if answer.searched:
+        yield f"*Read as:* {escaped(answer.searched)}"
+        yield ""
+    if answer.abstained:
+        yield f"**No answer:** {escaped(answer.reason)}"
+        yield ""
+    elif answer.verdict is not None:
+        yield f"**{verdict_line(answer.verdict)}**"
+        yield ""
+    if answer.abstained and answer.claims:
+        yield "Drafted, and not to be relied on:"
+        yield ""
+    for claim in answer.claims:
+        yield from _claim(claim)
+    yield ""
+    yield from _sources(answer)
+    if answer.unknown_citations:
+        yield f"- Invented citations, removed: {escaped(', '.join(answer.unknown_citations))}"
+    for warning in answer.warnings:
+        yield f"- Note: {escaped(warning)}"
+    yield ""
+    yield f"*{escaped(answer.notice)}*"
+
+
+def _claim(claim: Claim) -> Iterator[str]:
+    keys = dict.fromkeys(citation.key for citation in claim.citations)
+    marks = "".join(f"\\[{key}\\]" for key in keys)
+    notes = " ".join(f"**({note})**" for note in claim_notes(claim))
+    yield f"- {' '.join(part for part in (escaped(claim.text), marks, notes) if part)}"
+    for quote in claim.altered:
+        found = f"the source has “{escaped(quote.found)}”" if quote.found else "no source has it"
+        yield f"  - “{escaped(quote.text)}” is not a quote: {found}"
+
+
+def _sources(answer: Answer) -> Iterator[str]:
+    sources = dict.fromkeys(answer.citations)
+    if not sources:
+        return
+    yield "### Sources"
+    yield ""
+    for key in sorted({citation.key for citation in sources}):
+        cited = [citation for citation in sources if citation.key == key]
+        yield f"- \\[{key}\\] {_head(cited[0])}"
+        for citation in cited:
+            where = f"{citation.document_id}, characters {citation.start} to {citation.end}"
+            yield ""
+            yield f"  > {escaped(citation.quote)}"
+            yield "  >"
+            yield f"  > ({escaped(where)})"
+        yield ""
+
+
+def _head(citation: Citation) -> str:
+    title, rest = source_head(citation)
+    link = link_of(citation).replace("\\", "%5C").replace("<", "%3C").replace(">", "%3E")
+    shown = f"[{escaped(title)}](<{link}>)" if link else escaped(title)
+    flags = f" **{escaped(', '.join(citation.flags).upper())}: see the notice before relying on it**"
+    return f"{shown}{'. ' + escaped(rest) if rest else ''}{flags if citation.flags else ''}"

@@ -1,0 +1,94 @@
+"""``radrag ask`` in every format, and in turns from a pipe."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from radrag.cli import app
+from radrag.cli.ask import patient
+from radrag.indexes.hybrid import HybridIndex
+from radrag.pipelines.patient import Patient
+from radrag.types import Answer, Document
+
+CALF = "Which exam shows a clot in the leg veins of a swollen calf?"
+DOCUMENTS = [
+    Document("PMID:5", "Ultrasound shows a clot in the leg veins of a swollen calf.", "Leg veins", "abstract"),
+    Document("stone", "Low-dose CT shows ureteral stones.", "CT for stones", "abstract"),
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def index(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("ask") / "index"
+    with HybridIndex.create(folder) as made:
+        made.add(DOCUMENTS)
+    return folder
+
+
+def run(*arguments: object, code: int = 0, typed: str = "") -> str:
+    result = CliRunner().invoke(app, [str(argument) for argument in arguments], input=typed)
+    assert result.exit_code == code, (result.output, result.exception)
+    return result.output
+
+
+def test_every_format(index: Path) -> None:
+    answer = Answer.from_dict(json.loads(run("ask", index, CALF, "--format", "json")))
+    assert answer.citations[0].document_id == "PMID:5"
+    assert run("ask", index, CALF, "--json") == run("ask", index, CALF, "--format", "json")
+    assert run("ask", index, CALF) == f"{answer}\n"
+    assert run("ask", index, CALF, "--format", "markdown") == answer.to_markdown()
+    assert run("ask", index, CALF, "--format", "html") == answer.to_html()
+    assert run("ask", index, CALF, "--format", "bibtex").startswith("@misc{PMID5,")
+    assert run("ask", index, "-", typed=CALF) == f"{answer}\n"
+
+
+def test_a_conversation_from_a_pipe(index: Path) -> None:
+    lines = [
+        CALF,
+        "",
+        "Is it shown in pregnant women?",
+        "/patient age=4",
+        "/odd",
+        "/patient age=x",
+        "/forget",
+        "And why?",
+    ]
+    typed = [*lines, "/quit", CALF]
+    result = CliRunner().invoke(app, ["ask", str(index), "--chat", "--json"], input="\n".join(typed))
+    assert result.exit_code == 0
+    answers = [Answer.from_dict(json.loads(line)) for line in result.stdout.splitlines()]
+    assert [one.question for one in answers] == [CALF, "Is it shown in pregnant women?", "And why?"]
+    assert "calf" in answers[1].searched
+    assert answers[2].searched == ""
+    assert re.findall("radrag: (.*)", result.stderr) == [
+        "unknown command /odd; there are /patient age=34 sex=female pregnant=yes egfr=25 allergy=latex, /forget, /quit",
+        "age must be a number",
+    ]
+
+
+def test_a_conversation_may_begin_with_a_question(index: Path) -> None:
+    text = run("ask", index, CALF, "--chat", typed="/patient age=4 sex=male\nWhat shows its clot?")
+    assert text.count("Q: ") == 2
+    assert "Read as: What shows its clot? (" in text
+
+
+def test_what_is_wrong_usage(index: Path) -> None:
+    assert "a question is needed" in run("ask", index, code=2)
+    assert "--chat prints" in run("ask", index, "--chat", "--format", "html", code=2)
+    assert "--format" in run("ask", index, CALF, "--format", "pdf", code=2)
+
+
+def test_facts_as_they_are_typed() -> None:
+    typed = "age=34 sex=female pregnant=yes egfr=25.5 allergy=iodinated contrast allergy=latex prior=CT abdomen 2023"
+    assert patient(typed) == Patient(34, "female", True, 25.5, ("iodinated contrast", "latex"), ("CT abdomen 2023",))
+    assert patient("pregnant=no") == Patient(pregnant=False)
+    assert patient("  ") is None
+    for wrong in ("34", "name=Ann", "pregnant=maybe", "sex=x"):
+        with pytest.raises(ValueError, match=r"name=value|cannot read|sex must be") as caught:
+            patient(wrong)
+        assert "Ann" not in str(caught.value)

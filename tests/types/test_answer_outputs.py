@@ -1,0 +1,305 @@
+"""Answers as JSON, Markdown, HTML and BibTeX; other people's parsers say whether they are what they should be."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import replace
+from html.parser import HTMLParser
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from radrag.types import AlteredQuote, Answer, Citation, Claim, Hit, Passage, Verdict
+from radrag.types.bibtex import bibtex_key, latex_escaped
+from radrag.types.links import is_web_address, link_of
+from radrag.types.markdown import escaped
+
+TEXT = "We compared scans. CT found <96%> of stones & more. It is cheap."
+START = 100
+QUOTE = "CT found <96%> of stones & more."
+AT = START + TEXT.index(QUOTE)
+CITATION = Citation(
+    1, "PMID:111", 7, AT, AT + len(QUOTE), QUOTE, "CT_scans: 50% of $ & {all}?", ("Results",), "", 2018, ("corrected",)
+)
+HIT = Hit(Passage("PMID:111", START, START + len(TEXT), TEXT, ("Results",), CITATION.title, 7, {"journal": "J & R"}), 1)
+OTHER = Hit(Passage("notes", 0, 9, "x < y\nz.", (), "Note <b>", 8), 0.5)
+ANSWER = Answer(
+    "Is CT <good> *now*?",
+    (
+        Claim("CT found <96%> of stones.", (CITATION, CITATION), True, 0.9, "supported", 0.98),
+        Claim("It is # cheap.", (), False, 0.1, "contradicted", 0.2, ("negated",), (AlteredQuote("a", "b", CITATION),)),
+    ),
+    Verdict("yes", {"yes": 0.8, "no": 0.1, "maybe": 0.1}),
+    evidence=(HIT, OTHER),
+    confidence=0.7,
+    unknown_citations=("[9]",),
+    warnings=("1 of 2 passages <dropped>",),
+    manifest={"k": 8, "where": None, "search": {"k1": 0.6}},
+    searched="Is CT good for stones?",
+)
+
+words = st.text(max_size=30)
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | words,
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(words, inner, max_size=2),
+    max_leaves=4,
+)
+metadata = st.dictionaries(words, json_values, max_size=2)
+chance = st.floats(0, 1)
+small = st.integers(0, 10**6)
+flags = st.lists(words, max_size=2).map(tuple)
+citations = st.builds(Citation, small, words, small, small, small, words, words, flags, words, st.none() | small, flags)
+quotes = st.builds(AlteredQuote, words, words, st.none() | citations)
+claims = st.builds(
+    Claim, words, st.lists(citations, max_size=2).map(tuple), st.booleans(), chance, words, st.none() | chance, flags,
+    st.lists(quotes, max_size=1).map(tuple),
+)  # fmt: skip
+passages = st.builds(Passage, words, small, small, words, flags, words, small, metadata, flags)
+hits = st.builds(Hit, passages, st.floats(allow_nan=False), st.none() | chance, st.none() | chance)
+verdicts = st.builds(Verdict, st.sampled_from(["yes", "no", "maybe"]), st.dictionaries(words, chance, max_size=3))
+answers = st.builds(
+    Answer, words, st.lists(claims, max_size=2).map(tuple), st.none() | verdicts, st.booleans(), words, chance,
+    st.lists(hits, max_size=2).map(tuple), flags, flags, metadata, words, words,
+)  # fmt: skip
+
+
+@settings(max_examples=25)
+@given(answers)
+def test_an_answer_comes_back_from_json_as_it_was(answer: Answer) -> None:
+    assert Answer.from_dict(json.loads(json.dumps(answer.to_dict()))) == answer
+    assert Answer.from_dict(answer.to_dict()) == answer
+
+
+def test_frozen_tuples_come_back_as_tuples() -> None:
+    back = Answer.from_dict(json.loads(json.dumps(ANSWER.to_dict())))
+    assert back == ANSWER
+    assert isinstance(back.claims[0].citations[0].flags, tuple)
+    assert str(back) == str(ANSWER)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"claims": 3}, "claims: expected a list, got 3"),
+        ({"confidence": "high"}, "confidence: expected float, got 'high'"),
+        ({"confidence": True}, "confidence: expected float, got True"),
+        ({"abstained": 1}, "abstained: expected bool, got 1"),
+        ({"new": 1}, "Answer: unknown new"),
+        ({"verdict": {"answer": "yes"}}, "probability missing"),
+        ({"claims": [{**ANSWER.to_dict()["claims"][0], "citations": [{"key": 1}]}]}, r"claims\[0\].citations\[0\]"),
+    ],
+)
+def test_what_is_not_an_answer_says_where(change: dict[str, Any], said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        Answer.from_dict({**ANSWER.to_dict(), **change})
+
+
+def test_an_answer_needs_its_question() -> None:
+    with pytest.raises(ValueError, match="Answer: question missing"):
+        Answer.from_dict({})
+    assert Answer.from_dict({"question": "Q?"}) == Answer("Q?")
+
+
+def rendered(text: str) -> list[Any]:
+    markdown_it = pytest.importorskip("markdown_it")
+    return list(markdown_it.MarkdownIt("commonmark").enable("table").parse(text))
+
+
+def inner(tokens: list[Any]) -> list[Any]:
+    return [child for token in tokens for child in (token.children or [token])]
+
+
+def plain(tokens: list[Any]) -> str:
+    return "".join(
+        " " if child.type in ("softbreak", "hardbreak") else child.content
+        for token in tokens
+        for child in token.children or ()
+    )
+
+
+@given(
+    st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
+    | st.text(r"\`*_{}[]()#+-.!<>&|~1a :/=@", max_size=20)
+)
+def test_markdown_shows_any_text_as_it_is(text: str) -> None:
+    tokens = rendered(f"- x {escaped(text)}")
+    assert plain(tokens) == f"x {' '.join(text.split())}".strip().replace("\0", "\ufffd")
+    alone = rendered(escaped(text))
+    assert {token.type for token in alone} <= {"paragraph_open", "inline", "paragraph_close"}
+    assert {child.type for child in inner(alone)} <= {"text", "text_special", "paragraph_open", "paragraph_close"}
+
+
+def test_markdown_holds_the_whole_answer() -> None:
+    page = ANSWER.to_markdown()
+    tokens = rendered(page)
+    shown = plain(tokens)
+    for part in (ANSWER.question, ANSWER.searched, "Yes (probability 0.80)", QUOTE, CITATION.title, ANSWER.notice):
+        assert part in shown
+    assert f"(PMID:111, characters {CITATION.start} to {CITATION.end})" in shown
+    assert "(contradicted by the source)" in shown
+    assert "“a” is not a quote: the source has “b”" in shown
+    assert "CORRECTED: see the notice before relying on it" in shown
+    links = [child.attrs["href"] for child in inner(tokens) if child.type == "link_open"]
+    assert links == ["https://pubmed.ncbi.nlm.nih.gov/111/"]
+    assert "html" not in {child.type.split("_")[0] for child in inner(tokens)}
+
+
+def test_an_abstention_says_why_and_marks_its_draft() -> None:
+    answer = replace(ANSWER, abstained=True, reason="too *little*", verdict=None)
+    assert "No answer: too *little*" in plain(rendered(answer.to_markdown()))
+    assert "Drafted, and not to be relied on" in answer.to_markdown()
+    assert "Drafted, and not to be relied on" in answer.to_html()
+    assert "No answer: too *little*" in answer.to_html()
+
+
+class Page(HTMLParser):
+    """Reads a page back: text, tags with attributes, and the texts inside marks by their id."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.open: list[str] = []
+        self.text, self.marks = "", {}
+        self._mark: str | None = None
+        self.feed(text)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        if tag not in ("meta", "br"):
+            self.open.append(tag)
+        if tag == "mark":
+            self._mark = dict(attrs).get("id") or f"mark {len(self.marks)}"
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+        self._mark = None if tag == "mark" else self._mark
+
+    def handle_data(self, data: str) -> None:
+        if self.open and self.open[-1] != "style":
+            self.text += data
+        if self._mark:
+            self.marks[self._mark] = self.marks.get(self._mark, "") + data
+
+
+def test_html_highlights_what_is_cited_and_links_to_it() -> None:
+    page = Page(ANSWER.to_html())
+    assert page.open == []
+    assert page.marks == {"cited-1": QUOTE}
+    links = [attributes["href"] for tag, attributes in page.tags if tag == "a"]
+    assert links == ["#cited-1", "https://pubmed.ncbi.nlm.nih.gov/111/"]
+    assert TEXT in page.text
+    for part in (ANSWER.question, QUOTE, CITATION.title, "characters 119–151", "x < y\nz.", ANSWER.warnings[0], "[9]"):
+        assert part in page.text
+    assert (CITATION.start, CITATION.end) == (119, 151)
+
+
+def test_html_loads_and_runs_nothing() -> None:
+    text = ANSWER.to_html()
+    page = Page(text)
+    assert not {"script", "img", "link", "iframe", "object", "embed", "form", "base"} & {tag for tag, _ in page.tags}
+    assert not [name for _, attributes in page.tags for name in attributes if name.startswith("on") or name == "src"]
+    assert "url(" not in text
+    assert "@import" not in text
+    policy = [attributes["content"] for tag, attributes in page.tags if "http-equiv" in attributes]
+    assert policy == ["default-src 'none'; style-src 'unsafe-inline'"]
+
+
+def test_overlapping_stretches_are_each_marked_once() -> None:
+    whole = replace(CITATION, start=START, end=START + 18, quote=TEXT[:18])
+    second = replace(CITATION, start=START + 3, end=START + 30, quote=TEXT[3:30])
+    wrong = replace(CITATION, start=START + 40, end=START + 44, quote="not there")
+    claim = Claim("x", (whole, second, wrong), True, 1.0)
+    page = Page(replace(ANSWER, claims=(claim,)).to_html())
+    assert "".join(page.marks.values()) == TEXT[:30] + "not there"
+    assert TEXT in page.text
+    hrefs = [attributes["href"] for tag, attributes in page.tags if tag == "a" and attributes["href"][0] == "#"]
+    ids = [attributes["id"] for _, attributes in page.tags if "id" in attributes]
+    assert sorted(href[1:] for href in hrefs) == sorted(ids)
+
+
+@settings(max_examples=25)
+@given(answers)
+def test_any_answer_becomes_a_page_whose_tags_are_ours(answer: Answer) -> None:
+    page = Page(answer.to_html())
+    assert page.open == []
+    ids = [attributes["id"] for _, attributes in page.tags if "id" in attributes]
+    assert len(ids) == len(set(ids))
+    hrefs = [attributes["href"] for tag, attributes in page.tags if tag == "a"]
+    assert all(href.startswith(("#cited-", "https://", "http://")) for href in hrefs)
+    assert {href[1:] for href in hrefs if href[0] == "#"} <= set(ids)
+    answer.to_html().encode()
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["javascript:alert(1)", "https://", "http://x y", "https://x\n", "data:text/html,x", "//x.org", "http://[", ""],
+)
+def test_an_unsafe_address_is_no_link(url: str) -> None:
+    assert not is_web_address(url)
+    odd = replace(CITATION, document_id="a", url=url)
+    assert link_of(odd) == ""
+    answer = replace(ANSWER, claims=(Claim("x", (odd,), True, 1.0),))
+    assert [a["href"] for tag, a in Page(answer.to_html()).tags if tag == "a"] == ["#cited-1"]
+    assert "link_open" not in {child.type for child in inner(rendered(answer.to_markdown()))}
+
+
+@pytest.mark.parametrize("url", ["https://a.org/x", 'https://a.org/"><script>', "https://a.org/)(<>\\[]"])
+def test_a_web_address_is_linked_and_escaped(url: str) -> None:
+    answer = replace(ANSWER, claims=(Claim("x", (replace(CITATION, url=url),), True, 1.0),))
+    assert [a["href"] for tag, a in Page(answer.to_html()).tags if tag == "a"][1] == url
+    links = [child for child in inner(rendered(answer.to_markdown())) if child.type == "link_open"]
+    assert len(links) == 1
+    assert "script" not in {tag for tag, _ in Page(answer.to_html()).tags}
+
+
+def test_bibtex_of_what_is_cited_by_hand() -> None:
+    assert ANSWER.to_bibtex() == (
+        "@article{PMID111,\n"
+        "  title = {{CT\\_scans: 50\\% of \\$ \\& \\{all\\}?}},\n"
+        "  journal = {J \\& R},\n"
+        "  year = {2018},\n"
+        "  pmid = {111},\n"
+        "  url = {https://pubmed.ncbi.nlm.nih.gov/111/},\n"
+        "  note = {CORRECTED; cited from PMID:111},\n"
+        "}\n"
+    )
+    assert Answer("Q?").to_bibtex() == ""
+
+
+def test_bibtex_names_authors_and_each_document_once() -> None:
+    known = Hit(replace(HIT.passage, metadata={"authors": ["Ng A", "R & D Group"], "doi": "10.1/a_b"}), 1.0)
+    second = replace(CITATION, key=2, document_id="Säule/7", title="", flags=(), url="https://a.org/{x}_%20")
+    claim = Claim("x", (second, CITATION, CITATION), True, 1.0)
+    made = replace(ANSWER, claims=(claim,), evidence=(known,)).to_bibtex()
+    assert re.findall(r"^@(\w+)\{(.+),$", made, re.MULTILINE) == [
+        ("misc", "PMID111"),
+        ("misc", bibtex_key("Säule/7")),
+    ]
+    assert "author = {{Ng A} and {R \\& D Group}}" in made
+    assert "doi = {10.1/a\\_b}" in made
+    assert "url = {https://a.org/%7Bx%7D_%20}" in made
+    assert bibtex_key("Säule/7").startswith("Saule-7-")
+
+
+@given(st.lists(words, unique=True, min_size=2, max_size=8))
+def test_bibtex_keys_are_stable_distinct_and_plain(ids: list[str]) -> None:
+    keys = [bibtex_key(one) for one in ids]
+    assert len(set(keys)) == len(keys)
+    assert keys == [bibtex_key(one) for one in ids]
+    assert all(re.fullmatch(r"[A-Za-z0-9-]+", key) for key in keys)
+    assert bibtex_key("PMID111") != bibtex_key("PMID:111") == "PMID111"
+
+
+@given(st.text(max_size=40))
+def test_escaped_latex_has_balanced_braces_and_no_bare_special(text: str) -> None:
+    made = latex_escaped(text)
+    depth = 0
+    for symbol in re.findall(r"\\[A-Za-z]+|\\.|.", made):
+        depth += (symbol == "{") - (symbol == "}")
+        assert depth >= 0
+        assert symbol not in tuple("$&#%_~^")
+    assert depth == 0
