@@ -21,7 +21,7 @@ COUNTS = {
     "evidence": 322,
     "notes": [12000, 438, 430],
     "reports": 170,
-    "questions": 280,
+    "questions": 364,
     "phi": 66,
 }
 LOAD = """

@@ -10,7 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from radrag.cli import app
-from radrag.corpora import load_notes
+from radrag.corpora import load_notes, load_questions
 
 PAGES = {
     "ct-stone": ("CT for stones", "Use it for colic with flank pain. It needs no contrast."),
@@ -166,7 +166,7 @@ def test_label_fit_and_predict_from_csv(tmp_path: Path) -> None:
 def test_evaluate_run_and_diff(tmp_path: Path) -> None:
     run("index", "build", tmp_path / "index", "shipped", "--json")
     made = json.loads(run("evaluate", "run", tmp_path / "index", "questions", "--out", tmp_path / "a.json", "--json"))
-    assert made["items"] == 280
+    assert made["items"] == len(load_questions())
     better = json.loads((tmp_path / "a.json").read_text(encoding="utf-8"))
     better["rows"][0]["system"]["value"] += 0.25
     (tmp_path / "b.json").write_text(json.dumps(better), encoding="utf-8")
