@@ -8,12 +8,32 @@ from typing import TYPE_CHECKING
 from radrag._version import __version__
 
 if TYPE_CHECKING:
-    from radrag.corpora import Chunking, NoteEvents, load_evidence, load_notes, load_phi_notes, load_protocols, load_questions, load_reports, read_csv, read_folder, read_i2b2_2012, read_jsonl, read_labelled_notes, read_markdown, read_openi, read_order_notes, read_pubmed, read_text
+    from radrag.corpora import (
+        Chunking,
+        NoteEvents,
+        load_evidence,
+        load_notes,
+        load_phi_notes,
+        load_protocols,
+        load_questions,
+        load_reports,
+        read_csv,
+        read_folder,
+        read_i2b2_2012,
+        read_jsonl,
+        read_labelled_notes,
+        read_markdown,
+        read_openi,
+        read_order_notes,
+        read_pubmed,
+        read_text,
+    )
     from radrag.corpora.deidentify import deidentify
-    from radrag.evaluation import Comparison, compare
+    from radrag.evaluation import Comparison, compare, diff, export_sheet, import_reviews
     from radrag.evaluation.ragas_runs import evaluate_ragas
     from radrag.generation.llama import LlamaGenerator
     from radrag.generation.llamaindex import LlamaIndexGenerator
+    from radrag.generation.recorded import RecordedGenerator
     from radrag.generation.scripted import ScriptedGenerator
     from radrag.grounding import AlignmentVerifier, NLIVerifier
     from radrag.indexes.filters import Range
@@ -22,7 +42,14 @@ if TYPE_CHECKING:
     from radrag.labelling.batch_columns import as_map, label_frame
     from radrag.labelling.batches import predict_file
     from radrag.labelling.findings import FindingReader
-    from radrag.labelling.loop import apply_corrections, error_analysis, find_label_issues, out_of_fold, pseudo_label, review_queue
+    from radrag.labelling.loop import (
+        apply_corrections,
+        error_analysis,
+        find_label_issues,
+        out_of_fold,
+        pseudo_label,
+        review_queue,
+    )
     from radrag.pipelines.conversation import Conversation
     from radrag.pipelines.estimator import LabelClassifier
     from radrag.pipelines.findings import FindingsPipeline
@@ -60,14 +87,18 @@ _PLACES = {
     "QAPipeline": "pipelines.qa",
     "Question": "types",
     "Range": "indexes.filters",
+    "RecordedGenerator": "generation.recorded",
     "ScriptedGenerator": "generation.scripted",
     "apply_corrections": "labelling.loop",
     "as_map": "labelling.batch_columns",
     "compare": "evaluation",
     "deidentify": "corpora.deidentify",
+    "diff": "evaluation",
     "error_analysis": "labelling.loop",
     "evaluate_ragas": "evaluation.ragas_runs",
+    "export_sheet": "evaluation",
     "find_label_issues": "labelling.loop",
+    "import_reviews": "evaluation",
     "label_frame": "labelling.batch_columns",
     "load_evidence": "corpora",
     "load_notes": "corpora",
@@ -118,15 +149,19 @@ __all__ = [
     "QAPipeline",
     "Question",
     "Range",
+    "RecordedGenerator",
     "ScriptedGenerator",
     "__version__",
     "apply_corrections",
     "as_map",
     "compare",
     "deidentify",
+    "diff",
     "error_analysis",
     "evaluate_ragas",
+    "export_sheet",
     "find_label_issues",
+    "import_reviews",
     "label_frame",
     "load_evidence",
     "load_notes",
