@@ -8,12 +8,15 @@ from dataclasses import dataclass, replace
 from functools import cache
 
 from radrag.errors import IndexCorruptError
+from radrag.grounding.evidence_level import Design, evidence_level
 from radrag.grounding.quotes import check_quotes
+from radrag.grounding.sample_size import sample_size
 from radrag.grounding.support import find_support
 from radrag.grounding.verifier import AlignmentVerifier
 from radrag.protocols import Verifier
 from radrag.types import AlteredQuote, Citation, Claim, ClaimVerdict, Document, Draft, DraftClaim, Hit
 
+_STUDIES = frozenset({"abstract", "digest"})
 _PMID = re.compile(r"\bPMID:?\s*(\d{1,8})\b")
 _ALTERED = "words in quotation marks are not those of the source"
 
@@ -145,13 +148,24 @@ def cite(hit: Hit, start: int, end: int, document: Callable[[str], Document], ke
     passage = hit.passage
     quote = passage.text[start:end]
     first, last = passage.start + start, passage.start + end
-    if document(passage.document_id).text[first:last] != quote:
+    source = document(passage.document_id)
+    if source.text[first:last] != quote:
         raise IndexCorruptError(
             f"passage {passage.id} of {passage.document_id} is not what the store holds; rebuild it"
         )
     year = passage.metadata.get("year")
+    level, size = _quality(source)
     return Citation(
         key, passage.document_id, passage.id, first, last, quote, passage.title, passage.path,
         str(passage.metadata.get("url") or ""), year if isinstance(year, int) else None,
-        passage.flags,
+        passage.flags, level, size,
     )  # fmt: skip
+
+
+def _quality(source: Document) -> tuple[str, int | None]:
+    """Return the kind of study and its size; protocols, notes and texts that tell no design have neither."""
+    level = evidence_level(source)
+    if source.kind not in _STUDIES or level.design is Design.UNKNOWN:
+        return ("guideline" if level.design is Design.GUIDELINE else "", None)
+    size = sample_size(source.text)
+    return (str(level), None if size is None else size.n)

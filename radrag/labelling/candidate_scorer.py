@@ -29,17 +29,18 @@ class CandidateScorer:
 
     def __init__(self, labels: LabelSet, encoder: Encoder) -> None:
         self._labels, self._index = labels, LabelIndex(labels, encoder)
+        self._last: tuple[tuple[str, ...], NDArray[np.int64], NDArray[np.float64]] | None = None
 
     def candidates(self, notes: Sequence[str]) -> NDArray[np.bool_]:
         """Return which labels are candidates ``[n, labels]``."""
-        found, _ = self._index.nearest(notes, min(CANDIDATES, len(self._labels)))
+        found, _ = self._nearest(notes)
         mask = np.zeros((len(notes), len(self._labels)), dtype=np.bool_)
         np.put_along_axis(mask, found, True, axis=1)
         return mask
 
     def scores(self, notes: Sequence[str]) -> NDArray[np.float64]:
         """Return log-scores ``[n, labels]``."""
-        found, scores = self._index.nearest(notes, min(CANDIDATES, len(self._labels)))
+        found, scores = self._nearest(notes)
         # One standard deviation of the candidates' scores below the last of them.
         rest = scores.min(axis=1, keepdims=True) - scores.std(axis=1, keepdims=True)
         every = np.repeat(rest, len(self._labels), axis=1)
@@ -51,3 +52,14 @@ class CandidateScorer:
         known = set(tokenize(described(self._labels[self._labels.ids[label]])))
         terms = token_spans(note)
         return phrases(note, terms, [float(term in known) for term, _, _ in terms])
+
+    def evidences(self, notes: Sequence[str], labels: Sequence[int]) -> list[tuple[Span, ...]]:
+        """Return the evidence for each note's label."""
+        return [self.evidence(note, label) for note, label in zip(notes, labels, strict=True)]
+
+    def _nearest(self, notes: Sequence[str]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """Return candidates and their scores; the last ones are kept, for they are scored first and then named."""
+        key, last = tuple(notes), self._last
+        if last is None or last[0] != key:
+            last = self._last = (key, *self._index.nearest(notes, min(CANDIDATES, len(self._labels))))
+        return last[1], last[2]

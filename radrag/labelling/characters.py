@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array, vstack
 from scipy.special import log_softmax
 
+from radrag.labelling.feature_counts import weighted
 from radrag.labelling.linear import fit_linear
 from radrag.labelling.stored import read_arrays, write_arrays
 
@@ -47,12 +48,21 @@ class CharacterModel:
         weights: NDArray[np.float32],
         bias: NDArray[np.float32],
     ) -> None:
-        self._columns, self._idf, self._weights, self._bias = columns, idf, weights, bias
+        self._columns, self._idf, self._bias = columns, idf, bias
+        self._weights = np.ascontiguousarray(weights.T)  # a product with sparse rows would copy it otherwise
 
     @classmethod
-    def fit(cls, notes: Sequence[str], true: NDArray[np.int64], labels: int, *, seed: int = 0) -> Self:
-        """Learn from labelled notes; the arguments are those of ``TextModel.fit``."""
-        counts = _counts(notes)
+    def fit(
+        cls,
+        notes: Sequence[str],
+        true: NDArray[np.int64],
+        labels: int,
+        *,
+        seed: int = 0,
+        counted: csr_array | None = None,
+    ) -> Self:
+        """Learn from labelled notes, as ``TextModel.fit``; ``counted`` is what ``count_pieces`` made of them."""
+        counts = count_pieces(notes) if counted is None else counted
         holders = np.bincount(counts.indices, minlength=BUCKETS)
         kept = np.flatnonzero(holders >= min(_HOLDERS, len(notes)))
         columns = np.full(BUCKETS, -1, dtype=np.int32)
@@ -64,14 +74,15 @@ class CharacterModel:
     def scores(self, notes: Sequence[str]) -> NDArray[np.float64]:
         """Return log-scores ``[n, labels]``: the log-softmax of the margins."""
         margins = [
-            _weighted(_counts(notes[start : start + _BLOCK]), self._columns, self._idf) @ self._weights.T
+            _weighted(count_pieces(notes[start : start + _BLOCK]), self._columns, self._idf) @ self._weights
             for start in range(0, len(notes), _BLOCK)
         ]
         return np.asarray(log_softmax(np.concatenate(margins).astype(np.float64) + self._bias, axis=1))
 
     def save(self, folder: Path) -> None:
         """Write it into an existing folder."""
-        arrays = {"columns": self._columns, "idf": self._idf, "weights": self._weights, "bias": self._bias}
+        weights = np.ascontiguousarray(self._weights.T)
+        arrays = {"columns": self._columns, "idf": self._idf, "weights": weights, "bias": self._bias}
         write_arrays(folder / "characters.safetensors", arrays)
 
     @classmethod
@@ -108,7 +119,7 @@ def pieces(notes: Sequence[str]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     return np.concatenate(rows), np.concatenate(buckets)
 
 
-def _counts(notes: Sequence[str]) -> csr_array:
+def count_pieces(notes: Sequence[str]) -> csr_array:
     """Return how often each bucket occurs in each note ``[n, BUCKETS]``."""
     blocks = []
     for start in range(0, len(notes), _BLOCK):
@@ -122,12 +133,9 @@ def _counts(notes: Sequence[str]) -> csr_array:
 
 
 def _weighted(counts: csr_array, columns: NDArray[np.int32], idf: NDArray[np.float32]) -> csr_array:
-    """Return rows of ``(1 + log count) idf``, brought to unit length, in the model's columns."""
+    """Return weighted rows in the model's columns."""
     places = columns[counts.indices]
     known = places >= 0
-    owners = np.repeat(np.arange(counts.shape[0]), np.diff(counts.indptr))[known]
-    values = (1 + np.log(counts.data[known])) * idf[places[known]]
-    norms = np.sqrt(np.bincount(owners, weights=values.astype(np.float64) ** 2, minlength=counts.shape[0]))
-    ends = np.concatenate([[0], np.cumsum(np.bincount(owners, minlength=counts.shape[0]))])
-    unit = (values / norms[owners]).astype(np.float32)
-    return csr_array((unit, places[known], ends.astype(np.int32)), shape=(counts.shape[0], len(idf)))
+    ends = np.concatenate([[0], np.cumsum(known)])[counts.indptr]
+    shape = (counts.shape[0], len(idf))
+    return weighted(csr_array((counts.data[known], places[known], ends), shape=shape), idf)

@@ -9,18 +9,22 @@ from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import csr_array
 
 from radrag.calibration import Sample
 from radrag.errors import ModelError
+from radrag.indexes.tokens import passage_terms
 from radrag.labelling.calibrated import Calibration, calibrated, stored_calibration
 from radrag.labelling.candidate_scorer import CandidateScorer
-from radrag.labelling.characters import CharacterModel
+from radrag.labelling.characters import CharacterModel, count_pieces
+from radrag.labelling.feature_counts import FeatureCounts
 from radrag.labelling.groups import group_notes, grouped_folds
 from radrag.labelling.label_set import LabelSet
 from radrag.labelling.neighbours import Neighbours
 from radrag.labelling.reference import Reference, drawn, reference_of
 from radrag.labelling.sources import SCORERS, Sources
 from radrag.labelling.stored import read_arrays, read_json, write_arrays, write_json
+from radrag.labelling.term_counts import TermCounts, count_terms
 from radrag.labelling.text_model import TextModel
 from radrag.labelling.writer import EXAMPLES
 from radrag.types import LabelledNote
@@ -30,6 +34,7 @@ FOLDS = 5
 SAMPLE = 300  # notes that a generator is asked about: it is slow, and its weight is one number
 MOST = 5_000  # notes that calibrate: more would change neither weights nor thresholds, and each must be scored
 _CELLS = 4_000_000  # of a scorer's table of notes and labels: of large sets fewer notes calibrate
+_NOTES = 1_000
 # Linear models of more labels than this would not fit into memory; neighbours and definitions carry such sets.
 MOST_LABELS = 1_000
 Scores = dict[str, NDArray[np.float64]]
@@ -37,15 +42,47 @@ Scores = dict[str, NDArray[np.float64]]
 
 @dataclass(frozen=True, slots=True)
 class _Known:
-    """Labelled notes to learn from, with their vectors ``[n, dim]``."""
+    """Labelled notes to learn from, with all that models of parts of them share.
+
+    Attributes:
+        notes: Texts ``[n]``.
+        true: Position of each note's label ``[n]``.
+        vectors: Their vectors ``[n, dim]``.
+        terms: Their terms.
+        features: Their features, where a text model is wanted.
+        pieces: Their pieces of words, where a model of them is wanted.
+    """
 
     notes: list[str]
     true: NDArray[np.int64]
     vectors: NDArray[np.float32]
+    terms: TermCounts
+    features: FeatureCounts | None
+    pieces: csr_array | None
+
+    @classmethod
+    def of(cls, sources: Sources, notes: list[str], true: NDArray[np.int64]) -> _Known:
+        terms = [passage_terms(note) for note in notes]
+        few = len(np.unique(true)) <= MOST_LABELS
+        return cls(
+            notes,
+            true,
+            sources.encoder.encode(notes, "passage"),
+            count_terms(terms),
+            FeatureCounts.of(terms) if "text" in sources.use and few else None,
+            count_pieces(notes) if "characters" in sources.use and few else None,
+        )
 
     def take(self, rows: NDArray[np.bool_] | NDArray[np.int64]) -> _Known:
-        chosen = np.flatnonzero(rows) if rows.dtype == np.bool_ else rows
-        return _Known([self.notes[row] for row in chosen], self.true[chosen], self.vectors[chosen])
+        chosen: NDArray[np.int64] = np.flatnonzero(rows) if rows.dtype == np.bool_ else np.asarray(rows, np.int64)
+        return _Known(
+            [self.notes[row] for row in chosen.tolist()],
+            self.true[chosen],
+            self.vectors[chosen],
+            self.terms.take(chosen),
+            None if self.features is None else self.features.take(chosen),
+            None if self.pieces is None else self.pieces[chosen],
+        )
 
 
 class Ensemble:
@@ -94,7 +131,7 @@ class Ensemble:
         first = len(examples) if calibration is not None else 0
         true = _positions(given, sources.labels)
         notes = [note.text for note in given]
-        known = _Known(notes, true, sources.encoder.encode(notes, "passage"))
+        known = _Known.of(sources, notes, true)
         rows = first + drawn(len(given) - first, _most(sources), seed)
         folds = np.full(len(given), -1, dtype=np.int64)
         folds[first:] = grouped_folds(groups[first:], true[first:], FOLDS, seed)
@@ -146,10 +183,7 @@ class Ensemble:
 
     def candidates(self, notes: Sequence[str], names_only: CandidateScorer) -> NDArray[np.bool_]:
         """Return which labels of a large set are worth naming ``[n, labels]``: found by name, or by similar notes."""
-        mask = names_only.candidates(notes)
-        for place, hits in enumerate(self._neighbours.nearest(notes)):
-            mask[place, self._neighbours.true[[row for row, _ in hits]]] = True
-        return mask
+        return names_only.candidates(notes) | self._neighbours.voted(notes)
 
     def save(self, folder: Path) -> None:
         """Write it into an existing folder; the labelled notes are in it."""
@@ -187,12 +221,11 @@ class Ensemble:
 
     @classmethod
     def _on(cls, sources: Sources, known: _Known, seed: int) -> Self:
-        size = len(sources.labels)
-        few = len(np.unique(known.true)) <= MOST_LABELS
-        given = (known.notes, known.true, size)
-        text = TextModel.fit(*given, seed=seed) if "text" in sources.use and few else None
-        characters = CharacterModel.fit(*given, seed=seed) if "characters" in sources.use and few else None
-        neighbours = Neighbours(known.notes, known.true, size, sources.encoder, known.vectors)
+        given, counted = (known.notes, known.true, len(sources.labels)), known.features
+        text = None if counted is None else TextModel.fit(*given, seed=seed, counted=counted)
+        pieces = known.pieces
+        characters = None if pieces is None else CharacterModel.fit(*given, seed=seed, counted=pieces)
+        neighbours = Neighbours(*given, sources.encoder, known.vectors, known.terms)
         return cls(sources, text, characters, neighbours, {}, None)
 
     def _held_out(
@@ -201,15 +234,20 @@ class Ensemble:
         """Score calibration notes by models that have seen none of their group: every scorer ``[rows, labels]``."""
         names = list(dict.fromkeys(name for names in self._kinds().values() for name in names))
         if not learn:
-            return self._scores([known.notes[row] for row in rows], names)
+            return self._in_parts([known.notes[row] for row in rows.tolist()], names)
         found = {name: np.zeros((len(rows), len(self._sources.labels))) for name in names}
         for fold in range(FOLDS):
             wanted = np.flatnonzero(folds[rows] == fold)
             if len(wanted):
                 model = self._on(self._sources, known.take(folds != fold), seed)
-                for name, values in model._scores([known.notes[row] for row in rows[wanted]], names).items():
+                for name, values in model._in_parts([known.notes[row] for row in rows[wanted].tolist()], names).items():
                     found[name][wanted] = values
         return found
+
+    def _in_parts(self, notes: Sequence[str], names: Sequence[str]) -> Scores:
+        """Score some notes at a time: what scorers make of the last ones is kept."""
+        parts = [self._scores(notes[start : start + _NOTES], names) for start in range(0, len(notes), _NOTES)]
+        return {name: np.concatenate([part[name] for part in parts]) for name in names}
 
     def _kinds(self) -> dict[str, list[str]]:
         """Return the scorers that take part with and without retrieval, in order."""

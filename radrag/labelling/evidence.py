@@ -9,6 +9,7 @@ from radrag.types import Span
 MOST_SPANS = 3
 # A term joins a phrase, and a phrase is shown, if it has at least this share of the strongest one's score.
 _SHARE = 0.2
+_PARTED = frozenset(".,;:?!\n|")
 
 
 def phrases(note: str, terms: Sequence[tuple[str, int, int]], scores: Sequence[float]) -> tuple[Span, ...]:
@@ -26,17 +27,17 @@ def phrases(note: str, terms: Sequence[tuple[str, int, int]], scores: Sequence[f
     words = _words(terms, scores)
     floor = _SHARE * max((score for _, _, score in words), default=0.0)
     found: list[tuple[float, int, int]] = []
-    joins = False
+    last = -1  # where the phrase ends that the next term may join
     for start, end, score in words:
         if score <= 0 or score < floor:
-            joins = False
+            last = -1
             continue
-        if joins and not _parted(note[found[-1][2] : start]):
+        if last >= 0 and _PARTED.isdisjoint(note[last:start]):
             total, first, _ = found.pop()
             found.append((total + score, first, end))
         else:
             found.append((score, start, end))
-        joins = True
+        last = end
     found.sort(key=lambda phrase: (-phrase[0], phrase[1]))
     least = _SHARE * found[0][0] if found else 0.0
     kept = [phrase for phrase in found if phrase[0] >= least]
@@ -46,14 +47,13 @@ def phrases(note: str, terms: Sequence[tuple[str, int, int]], scores: Sequence[f
 def _words(terms: Sequence[tuple[str, int, int]], scores: Sequence[float]) -> list[tuple[int, int, float]]:
     """Add up the terms that share characters: the parts of a compound."""
     words: list[tuple[int, int, float]] = []
+    last = 0
     for (_, start, end), score in zip(terms, scores, strict=True):
-        if words and start < words[-1][1]:
-            first, last, sofar = words.pop()
-            words.append((first, max(last, end), sofar + score))
+        if start < last:
+            first, before, sofar = words.pop()
+            last = max(before, end)
+            words.append((first, last, sofar + score))
         else:
+            last = end
             words.append((start, end, score))
     return words
-
-
-def _parted(between: str) -> bool:
-    return any(mark in between for mark in ".,;:?!\n|")

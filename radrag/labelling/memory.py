@@ -1,8 +1,9 @@
-"""A hybrid search over a handful of texts in memory, with the index's own machinery."""
+"""Searches over texts in memory, and what several scorers make of the same notes one after the other, made once."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,8 +12,10 @@ from radrag.indexes.bm25 import Statistics
 from radrag.indexes.postings import build_postings
 from radrag.indexes.searcher import Searcher, SearchSettings
 from radrag.indexes.segments import memory_segment
-from radrag.indexes.tokens import passage_terms
+from radrag.indexes.tokens import passage_terms, token_spans
 from radrag.protocols import Encoder, Kind
+
+TermSpan = tuple[str, int, int]
 
 
 class LastBatch:
@@ -44,9 +47,25 @@ class LastBatch:
         return last[2]
 
 
+@lru_cache(maxsize=1)
+def term_spans(notes: tuple[str, ...]) -> tuple[tuple[TermSpan, ...], ...]:
+    """Return the terms of each note with where they stand; those of the last batch are kept."""
+    return tuple(tuple(token_spans(note)) for note in notes)
+
+
+def dense_weight(encoder: Encoder) -> float:
+    """Return the weight of an encoder's vectors against the words: less for the static one."""
+    return 0.3 if encoder.fingerprint.startswith("static:") else 0.6
+
+
+def rounded(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return vectors as an index keeps them, in half precision, so that both kinds of search give the same scores."""
+    return vectors.astype(np.float16).astype(np.float32)
+
+
 def memory_searcher(texts: Sequence[str], vectors: NDArray[np.float32], encoder: Encoder) -> Searcher:
     """Return a hybrid search over texts in memory; a hit's id is the position of the text."""
     segment = memory_segment(build_postings(passage_terms(text) for text in texts), vectors)
-    weight = 0.3 if encoder.fingerprint.startswith("static:") else 0.6
     statistics = Statistics(segment.rows, int(segment.postings.lengths.sum()), lambda terms: {})
-    return Searcher([segment], [None], statistics, encoder, SearchSettings(dense_weight=weight))
+    settings = SearchSettings(dense_weight=dense_weight(encoder))
+    return Searcher([segment], [None], statistics, encoder, settings)

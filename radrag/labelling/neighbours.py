@@ -16,14 +16,18 @@ from scipy.special import softmax
 
 from radrag.errors import IndexMismatchError
 from radrag.indexes.searcher import Mode
-from radrag.labelling.memory import memory_searcher
+from radrag.labelling.matrix_search import MatrixSearch
+from radrag.labelling.memory import dense_weight, memory_searcher, rounded
 from radrag.labelling.stored import read_arrays, read_json, write_arrays, write_json
+from radrag.labelling.term_counts import TermCounts
 from radrag.protocols import Encoder
 
 # Chosen out of fold on the shipped training notes, for the pool with the text model.
 VOTERS = 50
 TEMPERATURE = 0.5
 SMOOTHING = 0.003
+# Labelled notes from which an approximate search for each note costs less than comparing a batch with all of them.
+MOST_COMPARED = 50_000
 
 
 class Neighbours:
@@ -35,6 +39,7 @@ class Neighbours:
         labels: How many labels there are.
         encoder: Encoder of notes.
         vectors: The notes' vectors, if they were made before, float32 ``[n, dim]``.
+        counted: The notes' terms, if they were counted before.
     """
 
     def __init__(
@@ -44,25 +49,51 @@ class Neighbours:
         labels: int,
         encoder: Encoder,
         vectors: NDArray[np.float32] | None = None,
+        counted: TermCounts | None = None,
     ) -> None:
         self.notes, self.true, self._labels, self._encoder = tuple(notes), true, labels, encoder
         self._vectors = encoder.encode(notes, "passage") if vectors is None else vectors
-        self._searcher = memory_searcher(self.notes, self._vectors, encoder)
+        self._matrix: MatrixSearch | None = None
+        if len(self.notes) <= MOST_COMPARED:
+            self._matrix = MatrixSearch(counted or self.notes, rounded(self._vectors), encoder, dense_weight(encoder))
+        else:
+            self._searcher = memory_searcher(self.notes, self._vectors, encoder)
 
     def nearest(self, notes: Sequence[str], k: int = VOTERS) -> list[list[tuple[int, float]]]:
         """Return for each note the rows of the ``k`` most similar labelled notes, best first, with fused scores."""
-        found = self._searcher.search(notes, k, None, Mode.HYBRID)
+        rows, scores = self._nearest(notes, k)
         return [
-            sorted(((row, score) for row, score, *_ in hits), key=lambda hit: (-hit[1], hit[0]))[:k] for hits in found
+            [(row, score) for row, score in zip(*pair, strict=True) if score > -np.inf]
+            for pair in zip(rows.tolist(), scores.tolist(), strict=True)
         ]
 
     def scores(self, notes: Sequence[str]) -> NDArray[np.float64]:
         """Return log-scores ``[n, labels]``: the log of smoothed shares of the vote."""
-        shares = np.zeros((len(notes), self._labels))
-        for place, hits in enumerate(self.nearest(notes)):
-            weights = softmax(np.asarray([score for _, score in hits]) / TEMPERATURE)
-            np.add.at(shares[place], self.true[[row for row, _ in hits]], weights)
-        return np.asarray(np.log((shares + SMOOTHING) / (1 + SMOOTHING * self._labels)), dtype=np.float64)
+        rows, scores = self._nearest(notes, VOTERS)
+        weights = softmax(scores / TEMPERATURE, axis=1)
+        cells = np.arange(len(notes))[:, None] * self._labels + self.true[rows]
+        shares = np.bincount(cells.ravel(), weights.ravel(), len(notes) * self._labels)
+        found = np.log((shares + SMOOTHING) / (1 + SMOOTHING * self._labels))
+        return np.asarray(found.reshape(len(notes), self._labels), dtype=np.float64)
+
+    def voted(self, notes: Sequence[str]) -> NDArray[np.bool_]:
+        """Return which labels the most similar labelled notes have ``[n, labels]``."""
+        rows, scores = self._nearest(notes, VOTERS)
+        mask = np.zeros((len(notes), self._labels), dtype=np.bool_)
+        places, kept = np.nonzero(scores > -np.inf)
+        mask[places, self.true[rows[places, kept]]] = True
+        return mask
+
+    def _nearest(self, notes: Sequence[str], k: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """Return rows and fused scores ``[n, k]``, best first, the first of equals; -inf fills up."""
+        if self._matrix is not None:
+            return self._matrix.nearest(notes, k)
+        rows, scores = np.zeros((len(notes), k), dtype=np.int64), np.full((len(notes), k), -np.inf)
+        for place, hits in enumerate(self._searcher.search(notes, k, None, Mode.HYBRID)):
+            best = sorted(((-score, row) for row, score, *_ in hits))[:k]
+            rows[place, : len(best)] = [row for _, row in best]
+            scores[place, : len(best)] = [-score for score, _ in best]
+        return rows, scores
 
     def save(self, folder: Path) -> None:
         """Write it into an existing folder; the notes themselves are in it."""

@@ -49,9 +49,9 @@ def sample_of(notes: Sequence[str], probabilities: NDArray[np.float64], encoder:
         encoder: Encoder of notes.
         seed: Seed of the sample, where they are many.
     """
-    vectors = encoder.encode(notes, "query")
     rows = drawn(len(notes), MOST, seed)
-    return Sample(vectors[rows], probabilities[rows].max(axis=1))
+    vectors = encoder.encode([notes[row] for row in rows.tolist()], "query")
+    return Sample(vectors, probabilities[rows].max(axis=1))
 
 
 def drawn(count: int, most: int, seed: int) -> NDArray[np.int64]:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import log_softmax
 
+from radrag.corpora.deidentify import deidentify
 from radrag.errors import ModelError
 from radrag.generation.prompts import label_chat
 from radrag.indexes.hybrid import HybridIndex
@@ -20,11 +22,15 @@ Examples = Sequence[tuple[str, str]]
 EXAMPLES = 4
 _GUIDELINE = 3
 EXAMPLES_TUNED = 3  # what the shipped adapter was tuned with; its prompts must stay short
+_REMEMBERED = 4_096  # masked texts: an example is shown with many notes
 Tuned = bool | Literal["examples"]
 
 
 class Writer:
     """Scores labels by a generator's log-likelihoods of their ids, brought to sum 1 over the label set.
+
+    A scorer whose ``local`` is False runs elsewhere: it gets notes and examples with their identifiers masked. Which
+    examples and guidelines it gets is found with the notes as they are, for that search stays here.
 
     Args:
         scorer: The generator; None where only prompts are wanted.
@@ -35,6 +41,8 @@ class Writer:
 
     def __init__(self, scorer: Scorer | None, labels: LabelSet, *, tuned: Tuned) -> None:
         self._scorer, self._labels, self.tuned = scorer, labels, tuned
+        self.masks = scorer is not None and not getattr(scorer, "local", True)
+        self._masked = lru_cache(maxsize=_REMEMBERED)(lambda text: deidentify(text).text)
 
     def chats(
         self, notes: Sequence[str], examples: Sequence[Examples] | None = None, index: HybridIndex | None = None
@@ -43,17 +51,21 @@ class Writer:
         shown: Sequence[Examples] = [()] * len(notes)
         if examples is not None and self.tuned is not True:
             shown = examples if not self.tuned else [one[-EXAMPLES_TUNED:] for one in examples]
+        asked = notes
+        if self.masks:
+            asked = [self._masked(note) for note in notes]
+            shown = [[(self._masked(text), id) for text, id in one] for one in shown]
         if self.tuned:
             fitting = self._fitting(notes, index)
             return [
                 label_chat(note, None, given, candidates=found)
-                for note, given, found in zip(notes, shown, fitting, strict=True)
+                for note, given, found in zip(asked, shown, fitting, strict=True)
             ]
         passages: Sequence[Sequence[Hit]] = [()] * len(notes)
         if index is not None:
             passages = index.search(list(notes), _GUIDELINE, {"document_id": list(self._labels.ids)})
         options = tuple(self._labels)
-        return [label_chat(note, options, a, b) for note, a, b in zip(notes, shown, passages, strict=True)]
+        return [label_chat(note, options, a, b) for note, a, b in zip(asked, shown, passages, strict=True)]
 
     def scores(
         self, notes: Sequence[str], examples: Sequence[Examples] | None = None, index: HybridIndex | None = None

@@ -11,12 +11,13 @@ from scipy.sparse import csc_array, vstack
 from scipy.special import log_softmax
 
 from radrag.indexes.hybrid import HybridIndex
-from radrag.indexes.searcher import Mode
+from radrag.indexes.searcher import Mode, Searcher
 from radrag.indexes.tokens import tokenize
 from radrag.labelling.cite import is_indications
 from radrag.labelling.features import features, fit_vocabulary, vectorise
 from radrag.labelling.label_set import LabelSet, described
-from radrag.labelling.memory import memory_searcher
+from radrag.labelling.matrix_search import MatrixSearch
+from radrag.labelling.memory import dense_weight, memory_searcher, rounded
 from radrag.labelling.text_model import TextModel
 from radrag.protocols import Encoder
 from radrag.types import Document, Span
@@ -38,19 +39,15 @@ class ZeroShot:
     """
 
     def __init__(self, labels: LabelSet, encoder: Encoder, guidelines: Mapping[str, Document] | None = None) -> None:
-        self._size = len(labels)
+        self._size, self._encoder = len(labels), encoder
         known = list(_known(labels, guidelines or {}))
         fields = [list(texts) for texts in zip(*known, strict=True)]
-        self._searchers = [memory_searcher(texts, encoder.encode(texts, "passage"), encoder) for texts in fields]
+        self._fields = [(texts, rounded(encoder.encode(texts, "passage"))) for texts in fields]
         self._texts = ["\n".join(dict.fromkeys(texts)) for texts in known]
 
     def scores(self, notes: Sequence[str]) -> NDArray[np.float64]:
         """Return log-scores ``[n, labels]``; for sets of thousands ``nearest`` and ``scores_of`` make less of them."""
-        total = np.zeros((len(notes), self._size))
-        for searcher in self._searchers:
-            for place, hits in enumerate(searcher.search(notes, self._size, None, Mode.HYBRID)):
-                for row, score, *_ in hits:
-                    total[place, row] += score
+        total = np.sum([search.all(notes) for search in self._matrices], axis=0)
         return np.asarray(log_softmax(total, axis=1), dtype=np.float64)
 
     def scores_of(self, notes: Sequence[str], positions: NDArray[np.int64]) -> NDArray[np.float64]:
@@ -111,6 +108,10 @@ class ZeroShot:
         model = TextModel(here, idf[columns], weights[:, columns].toarray(), np.zeros(self._size, dtype=np.float32))
         return model.evidence(note, label)
 
+    def evidences(self, notes: Sequence[str], labels: Sequence[int]) -> list[tuple[Span, ...]]:
+        """Return the evidence for each note's label."""
+        return [self.evidence(note, label) for note, label in zip(notes, labels, strict=True)]
+
     def _among(self, note: str, rows: NDArray[np.int64]) -> NDArray[np.float64]:
         """Return scores ``[labels]``, brought to one scale among these rows and 0 elsewhere."""
         mask, total = np.zeros(self._size, dtype=np.bool_), np.zeros(self._size)
@@ -119,6 +120,15 @@ class ZeroShot:
             for row, score, *_ in searcher.search([note], len(rows), [mask], Mode.HYBRID)[0]:
                 total[row] += score
         return total
+
+    @cached_property
+    def _matrices(self) -> list[MatrixSearch]:
+        weight = dense_weight(self._encoder)
+        return [MatrixSearch(texts, vectors, self._encoder, weight) for texts, vectors in self._fields]
+
+    @cached_property
+    def _searchers(self) -> list[Searcher]:
+        return [memory_searcher(texts, vectors, self._encoder) for texts, vectors in self._fields]
 
     @cached_property
     def _words(self) -> tuple[dict[str, int], NDArray[np.float32], csc_array]:

@@ -99,13 +99,7 @@ class LabelClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # 
         """Return calibrated probabilities ``[n, labels]``, columns as ``classes_``."""
         if not hasattr(self, "pipeline_"):
             raise NotFittedError("this LabelClassifier is not fitted; call fit(notes, labels) first")
-        ids, notes = self.pipeline_.labels.ids, _texts(X)
-        rows = np.zeros((len(notes), len(ids)))
-        position = {id: place for place, id in enumerate(ids)}
-        for place, result in enumerate(self.pipeline_.batch(notes)):
-            for id, probability in result.ranking:
-                rows[place, position[id]] = probability
-        return np.asarray(rows[:, self._order])
+        return np.asarray(self.pipeline_.probabilities(_texts(X))[:, self._order])
 
     def __sklearn_clone__(self) -> Self:
         """Return an unfitted copy that shares index, generator and encoder, which cannot be copied."""

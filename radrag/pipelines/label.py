@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from functools import cached_property
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
+from radrag._version import __version__
 from radrag.calibration import Drift, drift
 from radrag.errors import ModelError
 from radrag.indexes.encoders import load_encoder
 from radrag.indexes.hybrid import HybridIndex
 from radrag.labelling.candidate_scorer import CandidateScorer
+from radrag.labelling.cite import Quotes
 from radrag.labelling.default import default_generator
 from radrag.labelling.ensemble import Ensemble
 from radrag.labelling.label_set import LabelSet
@@ -38,11 +39,12 @@ from radrag.labelling.sources import Sources, by_definition, checked_use, unfitt
 from radrag.labelling.stored import read_json, write_folder, write_json
 from radrag.labelling.writer import Tuned, Writer
 from radrag.labelling.zero_shot import ZeroShot
-from radrag.pipelines._label_results import Judge, cited, notices, risk_notice
+from radrag.pipelines._label_results import Explainer, Judge, Seen, calibrated_judge, check_settings, notices
 from radrag.protocols import Encoder, Generator, Scorer
-from radrag.types import Citation, LabelledNote, LabelResult
+from radrag.types import LabelledNote, LabelResult
 
 _CELLS = 20_000_000  # of a table of notes and labels: larger batches are labelled in parts
+_NOTES = 1_000  # scored at a time: what several scorers make of the same notes is kept until the next ones
 DRIFT_FROM = 50  # notes in a batch: of fewer only gross drift could be told
 
 
@@ -86,12 +88,7 @@ class LabelPipeline:
         use: Sequence[str] | None = None,
         sets: Literal["marginal", "per-label"] = "marginal",
     ) -> None:
-        if len(labels) < 2:
-            raise ValueError(f"labels must hold at least 2 labels to choose from, got {len(labels)}")
-        if not 0 < coverage < 1:
-            raise ValueError(f"coverage must lie between 0 and 1, got {coverage}; 0.9 is usual")
-        if sets not in ("marginal", "per-label"):
-            raise ValueError(f"sets must be 'marginal' or 'per-label', got {sets!r}")
+        check_settings(labels, coverage, sets)
         used = checked_use(use, rules is not None)
         loaded = LastBatch(index.encoder if encoder is None else load_encoder(encoder))
         self._by_default = generator == "default"
@@ -107,6 +104,7 @@ class LabelPipeline:
         self._ensemble: Ensemble | None = None
         self._retrieval = True
         self._names_only: ZeroShot | CandidateScorer | None = None
+        self._quotes = Quotes(index, loaded)
 
     def fit(
         self,
@@ -164,15 +162,21 @@ class LabelPipeline:
             return []
         size = max(1, _CELLS // len(self.labels))
         if len(texts) > size:
-            return [
-                result for start in range(0, len(texts), size) for result in self.batch(texts[start : start + size])
-            ]
-        probabilities = self._probabilities(texts)
-        citations: list[Citation | None] = [None] * len(texts)
-        if self._retrieval:
-            citations = cited(self._sources.index, texts, probabilities.argmax(axis=1), self.labels)
-        judge = self._judge(texts, probabilities)
-        return [judge.result(*row) for row in zip(texts, probabilities, citations, strict=True)]
+            return [one for start in range(0, len(texts), size) for one in self.batch(texts[start : start + size])]
+        seen = [self._seen(texts[start : start + _NOTES]) for start in range(0, len(texts), _NOTES)]
+        judge = self._judge(texts, np.concatenate([one.probabilities for one in seen]))
+        return [result for one in seen for result in judge.results(one)]
+
+    def probabilities(self, notes: Iterable[str]) -> NDArray[np.float64]:
+        """Return only the numbers, faster than ``batch``, whose arguments and errors it has.
+
+        Returns:
+            float64 ``[n, labels]`` in the order of the label set; calibrated if ``fitted``. Of large sets, labels that
+            are no candidates have 0.
+        """
+        texts = checked_notes(notes)
+        parts = [self._probabilities(texts[start : start + _NOTES]) for start in range(0, len(texts), _NOTES)]
+        return np.concatenate(parts) if parts else np.zeros((0, len(self.labels)))
 
     def drift(self, notes: Iterable[str], *, level: float = 0.01) -> Drift:
         """Test whether notes come from where the calibration notes came from.
@@ -190,7 +194,7 @@ class LabelPipeline:
         texts = checked_notes(notes)
         if self._ensemble is None:
             raise ValueError("there is nothing to compare notes with before fit")
-        return self._drift(texts, self._probabilities(texts), level)
+        return self._drift(texts, self.probabilities(texts), level)
 
     def at_risk(self, risk: float, *, delta: float = 0.1) -> Self:
         """Return the pipeline that withholds labels so that at most a share ``risk`` of those given is wrong.
@@ -255,7 +259,7 @@ class LabelPipeline:
                 "examples": int(self._ensemble.counts.sum()),
                 "calibrated_on": len(kept.true),
             }
-        return {"radrag": version("radrag"), **made, **self._settings, "retrieval": self._retrieval, **fitted}
+        return {"radrag": __version__, **made, **self._settings, "retrieval": self._retrieval, **fitted}
 
     def save(self, folder: str | Path) -> None:
         """Write the fitted pipeline to a folder, whole or not at all; the labelled notes are in it.
@@ -310,41 +314,37 @@ class LabelPipeline:
         pipeline._ensemble = Ensemble.load(path, pipeline._sources)
         return pipeline if kept["retrieval"] else pipeline.without_retrieval()
 
+    def _seen(self, notes: Sequence[str]) -> Seen:
+        probabilities = self._probabilities(notes)
+        best = probabilities.argmax(axis=1).tolist()
+        named = [self.labels[self.labels.ids[place]] for place in best]
+        citations = self._quotes.of(notes, named) if self._retrieval else [None] * len(notes)
+        text = None if self._ensemble is None else self._ensemble.text
+        explainer: Explainer = text or self._names_only or self._sources.zero_shot
+        return Seen(notes, probabilities, citations, explainer.evidences(notes, best))
+
     def _probabilities(self, notes: Sequence[str]) -> NDArray[np.float64]:
         scorer, fitted = self._sources.zero_shot, self._ensemble
         if fitted is not None:
             found = fitted.probabilities(notes, retrieval=self._retrieval)
-            return (
-                np.where(fitted.candidates(notes, scorer), found, 0) if isinstance(scorer, CandidateScorer) else found
-            )
-        told = None if self._default is None else self._default[1]
-        found = unfitted_probabilities(self._sources, notes, told, self._names_only)
-        return np.where(scorer.candidates(notes), found, 0) if isinstance(scorer, CandidateScorer) else found
+        else:
+            told = None if self._default is None else self._default[1]
+            found = unfitted_probabilities(self._sources, notes, told, self._names_only)
+        if not isinstance(scorer, CandidateScorer):
+            return found
+        return np.where(scorer.candidates(notes) if fitted is None else fitted.candidates(notes, scorer), found, 0)
 
     def _drift(self, notes: Sequence[str], probabilities: NDArray[np.float64], level: float) -> Drift:
-        ensemble, seed = self._ensemble, self._settings["seed"]
-        assert ensemble is not None
-        known = ensemble.known(retrieval=self._retrieval)
+        assert self._ensemble is not None
+        known, seed = self._ensemble.known(retrieval=self._retrieval), self._settings["seed"]
         return drift(known, sample_of(notes, probabilities, self._sources.encoder, seed), level=level, seed=seed)
 
     def _judge(self, notes: Sequence[str], probabilities: NDArray[np.float64]) -> Judge:
-        ensemble, settings, told = self._ensemble, self._settings, list(self._notices())
-        other = self._names_only or self._sources.zero_shot
+        ensemble, retrieval = self._ensemble, self._retrieval
+        told = list(notices(self._sources, None if ensemble is None else ensemble.counts, self._generator))
         if ensemble is None:
-            return Judge(self.labels, other, None, None, self.manifest, self._retrieval, tuple(told))
-        kept = ensemble.calibration(retrieval=self._retrieval)
-        thresholds = kept.thresholds(settings["coverage"], len(self.labels), per_label=settings["sets"] == "per-label")
-        risk = None if settings["risk"] is None else kept.at_risk(settings["risk"], settings["delta"])
-        if risk is not None and (notice := risk_notice(risk)):
-            told.append(notice)
+            return Judge(self.labels, None, None, self.manifest, retrieval, tuple(told))
         if len(notes) >= DRIFT_FROM and (found := self._drift(notes, probabilities, 0.01)).drifted:
             told.append(f"drift: {found}; what is promised of probabilities, sets and risk no longer holds")
-        shown = ensemble.text or other
-        return Judge(self.labels, shown, thresholds, risk, self.manifest, self._retrieval, tuple(told))
-
-    def _notices(self) -> Iterator[str]:
-        yield from notices(self.labels, None if self._ensemble is None else self._ensemble.counts)
-        if isinstance(self._sources.zero_shot, CandidateScorer):
-            yield f"of {len(self.labels):,} labels only the candidates found for the note are ranked"
-        if self._generator is not None and not hasattr(self._generator, "score"):
-            yield "the generator has no score method and took no part"
+        kept = ensemble.calibration(retrieval=retrieval)
+        return calibrated_judge(self.labels, kept, self._settings, self.manifest, retrieval, told)

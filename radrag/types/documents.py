@@ -129,6 +129,8 @@ class Citation:
         url: Where a reader can open the document, or "".
         year: Year of publication, if known.
         flags: What was published against the document, the gravest first, such as ``"expression of concern"``.
+        level: What kind of study it is, such as ``"randomised trial"`` or ``"cohort, inferred"``; "" if not told.
+        sample_size: How many it enrolled, as far as its text says; None if it does not.
     """
 
     key: int
@@ -142,6 +144,8 @@ class Citation:
     url: str = ""
     year: int | None = None
     flags: tuple[str, ...] = ()
+    level: str = ""
+    sample_size: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -79,7 +79,15 @@ def verdict_line(verdict: Verdict) -> str:
 def source_head(citation: Citation) -> tuple[str, str]:
     """Return the title of what is cited, and where in it the quote stands and of which year it is."""
     path = " > ".join(part for part in citation.path if part != citation.title)
-    return citation.title or citation.document_id, ". ".join(part for part in (path, str(citation.year or "")) if part)
+    return citation.title or citation.document_id, ". ".join(
+        part for part in (path, str(citation.year or ""), quality(citation)) if part
+    )
+
+
+def quality(citation: Citation) -> str:
+    """Return what kind of study is cited, and its size where known: ``"randomised trial, n = 120"``."""
+    size = "" if citation.sample_size is None else f"n = {citation.sample_size}"
+    return ", ".join(part for part in (citation.level, size) if part)
 
 
 def _altered_lines(claim: Claim) -> Iterator[str]:
@@ -102,7 +110,7 @@ def _wrapped(text: str, first: str, rest: str | None = None) -> Iterator[str]:
 
 def _source_lines(citation: Citation) -> Iterator[str]:
     path = " > ".join(part for part in citation.path if part != citation.title)
-    parts = [citation.title or citation.document_id, path, str(citation.year or ""), citation.url]
+    parts = [citation.title or citation.document_id, path, str(citation.year or ""), quality(citation), citation.url]
     head = ". ".join(part.rstrip(".") if part is not citation.url else part for part in parts if part)
     head = head.replace("?. ", "? ").replace("!. ", "! ")
     yield from _wrapped(f"{head} ({citation.document_id}:{citation.start}-{citation.end})", f"  [{citation.key}] ")

@@ -1,15 +1,10 @@
-import json
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 
-import numpy as np
 import pytest
-from numpy.typing import NDArray
 
-from radrag.errors import IndexCorruptError, ModelError
-from radrag.grounding import Confidence, evidence_features, ground
-from radrag.indexes.encoders import StaticEncoder
+from radrag.errors import IndexCorruptError
+from radrag.grounding import ground
 from radrag.types import Document, Draft, DraftClaim, Hit, Passage
 
 DOCUMENTS = {
@@ -116,88 +111,3 @@ def test_altered_store_is_an_error() -> None:
 def test_year_that_is_no_number_is_left_out() -> None:
     (claim,) = ground(draft((US, (1,))), [hit("us", year="2018", url=None)], lookup).claims
     assert (claim.citations[0].year, claim.citations[0].url) == (None, "")
-
-
-def rarity(terms: list[str]) -> dict[str, float]:
-    return {term: 3.0 if term == "stone" else 1.0 for term in terms}
-
-
-class AxisEncoder:
-    """The question points along x; a text with CT in it too, all others along y."""
-
-    def encode(self, texts: list[str], kind: str) -> NDArray[np.float32]:
-        rows = [[1.0, 0.0] if n == 0 or "CT" in text else [0.0, 1.0] for n, text in enumerate(texts)]
-        return np.asarray(rows, dtype=np.float32)
-
-
-def test_evidence_features_by_hand() -> None:
-    # Terms of the question: stone (weight 3), pregnanc-y (1), penguin (1).
-    found = evidence_features("Stones in pregnancy of penguins?", [HITS[0], HITS[1]], rarity, AxisEncoder())
-    assert found == pytest.approx((4 / 5, 4 / 5, 3 / 5, 1.0, 1.0, 0.0, 0.0))
-    only_us = evidence_features("Stones in pregnancy of penguins?", [HITS[1]], rarity, AxisEncoder())
-    assert only_us == pytest.approx((4 / 5, 4 / 5, 3 / 5, 0.0, 0.0, 0.0, 0.0))
-
-
-@pytest.mark.parametrize("question", ["Does CT find stones?", "Is it?", "penguins", "Ultrasound stones"])
-@pytest.mark.parametrize("count", [0, 1, 3, 9])
-def test_evidence_features_are_bounded(question: str, count: int) -> None:
-    row = evidence_features(question, (HITS * 3)[:count], rarity, StaticEncoder())
-    assert len(row) == 7
-    assert all(0 <= value <= 1 + 1e-6 for value in row[:3])
-    assert all(-1 - 1e-6 <= value <= 1 + 1e-6 for value in row[3:])
-    if count == 0 or question == "Is it?":
-        assert row == (0.0,) * 7
-
-
-def test_agreement_and_lead_by_hand() -> None:
-    def features(*scores: tuple[int, float | None, float | None]) -> tuple[float, ...]:
-        hits = [replace(HITS[place], lexical=lexical, dense=dense) for place, lexical, dense in scores]
-        return evidence_features("stones", hits, rarity, AxisEncoder())[5:]
-
-    assert features((0, 8.0, 0.9), (1, 6.0, 0.5)) == pytest.approx((1.0, 2 / 8))
-    assert features((0, 8.0, 0.5), (1, 6.0, 0.9)) == pytest.approx((0.0, 2 / 8))
-    assert features((0, 8.0, None), (0, 6.0, 0.9)) == pytest.approx((1.0, 2 / 8))
-    six = [(0, score, 0.1) for score in (10.0, 9.0, 8.0, 7.0, 6.0, 1.0)]
-    assert features(*six)[1] == pytest.approx(4 / 10)
-    assert features((0, None, 0.9)) == (0.0, 0.0)
-
-
-def test_only_the_best_five_hits_count() -> None:
-    hits = [HITS[1]] * 5 + [HITS[0]]
-    assert evidence_features("mSv?", hits, rarity, AxisEncoder())[1] == 0.0
-    assert evidence_features("mSv?", hits[1:], rarity, AxisEncoder())[1] == 1.0
-
-
-def test_confidence_is_logistic() -> None:
-    model = Confidence((1.0, -2.0), 0.5, 0.4, {})
-    assert model((1.0, 0.5)) == pytest.approx(1 / (1 + np.exp(-0.5)))
-    assert Confidence((0.0,), 1e6, 0.5, {})((0.0,)) == 1.0
-    assert Confidence((0.0,), -1e6, 0.5, {})((0.0,)) == 0.0
-    with pytest.raises(ValueError, match="shorter"):
-        model((1.0,))
-
-
-GOOD = {"weights": [1, 1, 1, 1, 1, 1, 1], "bias": -2.0, "threshold": 0.3, "facts": {"n": 4}}
-
-
-def test_confidence_loads_what_was_stored(tmp_path: Path) -> None:
-    (tmp_path / "c.json").write_text(json.dumps(GOOD))
-    assert Confidence.load(tmp_path / "c.json") == Confidence((1, 1, 1, 1, 1, 1, 1), -2.0, 0.3, {"n": 4})
-
-
-@pytest.mark.parametrize(
-    "text", ["{", "[]", "{}", json.dumps({**GOOD, "weights": 3}), json.dumps({**GOOD, "weights": [1]})]
-)
-def test_unusable_confidence_file_says_how_to_make_it(tmp_path: Path, text: str) -> None:
-    (tmp_path / "c.json").write_text(text)
-    with pytest.raises(ModelError, match="radrag train confidence"):
-        Confidence.load(tmp_path / "c.json")
-    with pytest.raises(ModelError, match="radrag train confidence"):
-        Confidence.load(tmp_path / "none.json")
-
-
-def test_shipped_confidence_loads() -> None:
-    model = Confidence.load()
-    assert 0 < model.threshold < 1
-    assert min(model.weights) >= 0
-    assert 0 <= model((0.0,) * 7) < model((1.0,) * 7) <= 1

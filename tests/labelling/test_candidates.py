@@ -218,10 +218,10 @@ def test_zero_shot_of_candidates_and_nearest() -> None:
     notes = ["acl tear, locked knee", "abdominal ct"]
     everything = model.scores(notes)
     positions, scores = model.nearest(notes, len(LABELS))
-    np.testing.assert_allclose(np.take_along_axis(everything, positions, 1), scores, atol=1e-12)
+    np.testing.assert_allclose(np.take_along_axis(everything, positions, 1), scores, atol=1e-5)
     assert (np.diff(scores) <= 0).all()
     order = np.asarray([[2, 1, 0, 6, 5, 4, 3]] * 2)
-    np.testing.assert_allclose(model.scores_of(notes, order), np.take_along_axis(everything, order, 1), atol=1e-12)
+    np.testing.assert_allclose(model.scores_of(notes, order), np.take_along_axis(everything, order, 1), atol=1e-5)
     words = ZeroShot(LABELS, Silent(), documents)
     two = words.scores_of(notes, np.asarray([[1, 4], [4, 2]]))
     assert (two.argmax(axis=1) == [0, 1]).all()

@@ -1,13 +1,19 @@
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from radrag.corpora import corpus_folder, read_markdown
+from radrag.corpora import Chunking, corpus_folder, load_notes, read_markdown, split_sentences
+from radrag.corpora.sentences import HEADING
 from radrag.indexes.hybrid import HybridIndex
+from radrag.indexes.searcher import Mode
 from radrag.labelling import LabelSet
-from radrag.labelling.cite import cite
-from radrag.types import Document, Label, Section
+from radrag.labelling.cite import Quotes, cite, is_indications
+from radrag.labelling.label_set import described
+from radrag.labelling.memory import LastBatch, memory_searcher
+from radrag.types import Document, Label, Notice, Section
 
 TEXT = "# Scan\n\n## Safety\nColic in pregnancy needs care.\n\n## Indications\nRenal colic. Haematuria after trauma.\n"
 
@@ -78,3 +84,78 @@ def test_a_note_gets_the_same_quote_alone_and_among_others(index: HybridIndex) -
     together = cite(index, notes, label)
     assert together == [cite(index, [note], label)[0] for note in notes]
     assert len({found.quote for found in together if found}) > 1
+
+
+def _slowly(index: HybridIndex, note: str, label: Label) -> str | None:
+    """The same search by the index's own machinery, one note at a time."""
+    hits = index.search(note, 8, {"document_id": label.id})
+    passages = sorted((hit.passage for hit in hits), key=lambda passage: passage.start)
+    passages = [passage for passage in passages if is_indications(passage.path)] or passages
+    texts = [
+        passage.text[start:end]
+        for passage in passages
+        for start, end in split_sentences(passage.text)
+        if not HEADING.match(passage.text, start)
+    ]
+    if not texts:
+        return None
+    searcher = memory_searcher(texts, index.encoder.encode(texts, "passage"), index.encoder)
+    scores = np.zeros(len(texts))
+    for asked, weight in ((note, 1.0), (described(label), 0.5)):
+        for row, score, *_ in searcher.search([asked], len(texts), None, Mode.HYBRID)[0]:
+            scores[row] += weight * score
+    return texts[int(scores.argmax())]
+
+
+def test_quotes_of_many_labels_at_once_are_those_of_one_search_each(
+    index: HybridIndex, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("radrag.labelling.cite._NOTES", 7)
+    labels = list(LabelSet.from_protocols(index.documents()))[::8]
+    notes = [note.text for note in load_notes("calibration")[: 2 * len(labels)]]
+    asked = [*labels, *labels[::-1]]
+    found = Quotes(index, LastBatch(index.encoder)).of(notes, asked)
+    expected = [_slowly(index, note, label) for note, label in zip(notes, asked, strict=True)]
+    assert [quote.quote if quote else None for quote in found] == expected
+
+
+def test_of_a_long_guideline_the_passages_nearest_to_the_note_are_looked_at(tmp_path: Path) -> None:
+    words = ["stone", "knee", "cough", "stroke", "fever", "trauma", "nodule", "ulcer", "hernia", "lymphoma", "gout"]
+    text = " ".join(f"Sought in {word} of kind {n}. Nothing else is told here." for n, word in enumerate(words * 2))
+    with HybridIndex.create(tmp_path / "index", chunking=Chunking(max_words=12, overlap=0)) as index:
+        index.add([Document("long", text, "Long")])
+        assert len(index) > 8
+        label = Label("long", "Long")
+        notes = [f"{word} of kind {n}" for n, word in enumerate(words)]
+        found = Quotes(index).of(notes, [label] * len(notes))
+        assert [quote.quote for quote in found if quote] == [_slowly(index, note, label) for note in notes]
+        assert found[3] is not None
+        assert found[3].quote == "Sought in stroke of kind 3."
+
+
+def test_what_is_prepared_follows_the_index(small: HybridIndex) -> None:
+    quotes, label, asked = Quotes(small), Label("plain"), ["trauma to the head"]
+    (before,) = quotes.of(asked, [label])
+    assert before is not None
+    small.set_notices("watch", [Notice("plain", "retracted")])
+    assert quotes.of(asked, [label]) == [None]
+    small.set_notices("watch", [Notice("plain", "corrected")])
+    (corrected,) = quotes.of(asked, [label])
+    assert corrected == replace(before, flags=("corrected",))
+    small.set_notices("watch", [])
+    document = small.document("plain")
+    small.delete(["plain"])
+    assert quotes.of(asked, [label]) == [None]
+    small.add([document])  # the same content in other passages
+    assert quotes.of(asked, [label])[0] is not None
+    content = small.manifest["content"]
+    small.delete(["plain"])
+    small.add([document])
+    assert small.manifest["content"] == content
+    (again,) = quotes.of(asked, [label])
+    assert again is not None
+    assert small.passage(again.passage_id).document_id == "plain"
+    small.update([replace(document, text="Injury: trauma to the head is imaged.")])
+    (updated,) = quotes.of(asked, [label])
+    assert updated is not None
+    assert updated.quote == "Injury: trauma to the head is imaged."

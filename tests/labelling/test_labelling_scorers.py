@@ -11,13 +11,22 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from scipy.special import log_softmax
 
+from radrag.corpora import load_notes
 from radrag.errors import IndexMismatchError, ModelError
+from radrag.indexes.encoders import load_encoder
+from radrag.indexes.searcher import Mode
 from radrag.indexes.tokens import token_spans, tokenize
 from radrag.labelling import LabelSet, Neighbours, TextModel, ZeroShot
 from radrag.labelling.evidence import phrases
-from radrag.labelling.features import fit_vocabulary, vectorise
+from radrag.labelling.feature_counts import FeatureCounts, weighted
+from radrag.labelling.features import features, fit_vocabulary, vectorise
+from radrag.labelling.label_set import described
+from radrag.labelling.matrix_search import MatrixSearch
+from radrag.labelling.memory import memory_searcher
 from radrag.labelling.neighbours import SMOOTHING, TEMPERATURE, VOTERS
+from radrag.labelling.term_counts import count_terms
 from radrag.protocols import Encoder, Kind
 from radrag.types import Document, Label, Section
 
@@ -216,3 +225,105 @@ def test_zero_shot_uses_guidelines_if_there_are_any() -> None:
     assert guided.scores(["acl or meniscus"])[0, 1] > alone.scores(["acl or meniscus"])[0, 1]
     assert [span.text for span in guided.evidence("old acl injury", 1)] == ["acl"]
     assert alone.evidence("old acl injury", 1) == ()
+
+
+def test_neighbours_by_matrices_and_by_single_searches_say_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    notes = [note.text for note in load_notes("train")[:400:2]]
+    true = np.arange(len(notes), dtype=np.int64) % 7
+    asked, encoder = [note.text for note in load_notes("calibration")[:20]] + ["zzzz"], load_encoder("static")
+    fast = Neighbours(notes, true, 7, encoder)
+    monkeypatch.setattr("radrag.labelling.neighbours.MOST_COMPARED", 0)
+    slow = Neighbours(notes, true, 7, encoder)
+    np.testing.assert_allclose(fast.scores(asked), slow.scores(asked), atol=1e-4)
+    assert (fast.voted(asked) == slow.voted(asked)).all()
+    for one, other in zip(fast.nearest(asked, 5), slow.nearest(asked, 5), strict=True):
+        assert [row for row, _ in one] == [row for row, _ in other]
+        assert [score for _, score in one] == pytest.approx([score for _, score in other], abs=1e-4)
+
+
+def test_neighbours_of_few_notes() -> None:
+    model = Neighbours(["stone", "knee"], np.asarray([0, 1]), 3, HashEncoder())
+    assert [len(hits) for hits in model.nearest(["stone colic"], 4)] == [2]
+    assert model.voted(["stone colic"]).tolist() == [[True, True, False]]
+    assert model.scores(["stone"])[0].argmax() == 0
+
+
+def test_zero_shot_is_the_sum_of_its_searches() -> None:
+    labels = LabelSet([Label(f"l{n}", f"scan of {word}", f"{word} and {WORDS[n - 1]}") for n, word in enumerate(WORDS)])
+    texts = {f"l{n}": f"Indications: {word}. " + " ".join(WORDS[n:]) for n, word in enumerate(WORDS) if n % 3}
+    guidelines = {
+        id: Document(id, text, sections=(Section(("Scan", "Indications"), 0, 20),)) for id, text in texts.items()
+    }
+    notes = [*made(5, seed=3)[0], "nothing known"]
+    names = [described(label) for label in labels]
+    fields = [
+        names,
+        [texts[label.id][:20] if label.id in texts else name for label, name in zip(labels, names, strict=True)],
+        [texts.get(label.id, name) for label, name in zip(labels, names, strict=True)],
+    ]
+    total = np.zeros((len(notes), len(labels)))
+    for field in fields:
+        searcher = memory_searcher(field, HashEncoder().encode(field, "passage"), HashEncoder())
+        for place, hits in enumerate(searcher.search(notes, len(field), None, Mode.HYBRID)):
+            for row, score, *_ in hits:
+                total[place, row] += score
+    found = ZeroShot(labels, HashEncoder(), guidelines).scores(notes)
+    np.testing.assert_allclose(found, log_softmax(total, axis=1), atol=1e-4)
+
+
+def _by_hand(model: TextModel, note: str, label: int, dense: NDArray[np.float32], names: list[str]) -> list[str]:
+    """Evidence by the definition, from plain dictionaries."""
+    terms = token_spans(note)
+    found = list(features([term for term, _, _ in terms]))
+    counts = Counter(name for name in found if name in names)
+    row = {name: (1 + math.log(times)) * model._idf[names.index(name)] for name, times in counts.items()}
+    norm = math.sqrt(sum(value**2 for value in row.values())) or 1
+    for below in (dense.mean(axis=0), dense.min(axis=0)):
+        share = {
+            name: value / norm * (dense[label] - below)[names.index(name)] / counts[name] for name, value in row.items()
+        }
+        scores = [share.get(name, 0.0) for name in found[: len(terms)]]
+        for place, name in enumerate(found[len(terms) :]):
+            scores[place] += share.get(name, 0.0) / 2
+            scores[place + 1] += share.get(name, 0.0) / 2
+        if spans := phrases(note, terms, scores):
+            return [span.text for span in spans]
+    return []
+
+
+def test_evidence_of_a_batch_is_the_definition_note_by_note() -> None:
+    notes = [*made(30, seed=5)[0], "colic colic, flank colic stone", "nothing known", "knee", "?", "acl-knee lock"]
+    names = list(_MODEL._vocabulary)
+    dense = np.ascontiguousarray(_MODEL._weights.T)
+    assert dense.shape == (3, len(names))
+    labels = [place % 3 for place in range(len(notes))]
+    together = _MODEL.evidences(notes, labels)
+    for note, label, spans in zip(notes, labels, together, strict=True):
+        assert [span.text for span in spans] == _by_hand(_MODEL, note, label, dense, names)
+        assert spans == _MODEL.evidence(note, label)
+    assert any(together)
+
+
+def test_features_counted_once_are_those_of_each_part() -> None:
+    notes = [*made(40, seed=2)[0], "", "stone"]
+    rows = np.asarray([3, 40, 7, 7, 12, 41])
+    part = [notes[row] for row in rows]
+    taken = FeatureCounts.of([tokenize(note) for note in notes]).take(rows).known()
+    vocabulary, idf = fit_vocabulary(part)
+    assert taken.names == tuple(vocabulary)
+    np.testing.assert_array_equal(taken.idf(), idf)
+    expected = vectorise([tokenize(note) for note in part], vocabulary, idf)
+    np.testing.assert_allclose(weighted(taken.counts, idf).toarray(), expected.toarray(), rtol=1e-6)
+
+
+def test_terms_counted_once_search_as_those_of_each_part() -> None:
+    notes = made(60, seed=4)[0]
+    rows = np.arange(5, 50, 3)
+    part, asked = [notes[row] for row in rows], [*made(6, seed=8)[0], "stone zzz"]
+    vectors = HashEncoder().encode(part, "passage")
+    counted = count_terms([tokenize(note) for note in notes]).take(rows)
+    np.testing.assert_allclose(
+        MatrixSearch(counted, vectors, HashEncoder(), 0.3).all(asked),
+        MatrixSearch(part, vectors, HashEncoder(), 0.3).all(asked),
+        atol=1e-6,
+    )

@@ -126,3 +126,29 @@ def test_scores_are_brought_to_sum_one(tuned: bool) -> None:
 def test_scores_that_are_none_are_refused(wrong: object) -> None:
     with pytest.raises(ModelError, match="must score 1 notes by 5 labels with finite numbers"):
         Writer(Recorder(wrong), LABELS, tuned=True).scores(["one"])  # type: ignore[arg-type]
+
+
+NAMED = "Pt John Smith, MRN 12345678, seen 03/14/2021: renal colic, r/o stone"
+SEEN = [("Mrs. Mary Jones, phone 617-555-0134, locked knee", "mr-knee")]
+SECRETS = ("John", "Smith", "12345678", "03/14/2021", "Mary", "Jones", "617-555-0134")
+
+
+@pytest.mark.parametrize("tuned", [False, "examples", True])
+@pytest.mark.parametrize("local", [False, True, None])
+def test_a_scorer_elsewhere_gets_masked_notes_and_examples(index: HybridIndex, tuned: bool, local: bool | None) -> None:
+    asked = Recorder()
+    if local is not None:
+        asked.local = local  # type: ignore[attr-defined]
+    writer = Writer(asked, LABELS, tuned=tuned)  # type: ignore[arg-type]
+    writer.scores([NAMED, NOTE], [SEEN, SIMILAR], index)
+    sent = [turn.content for chat in asked.asked for turn in chat]
+    assert len(asked.asked) == 2
+    if local is False:
+        assert writer.masks
+        assert not [secret for secret in SECRETS if any(secret in one for one in sent)]
+        assert any("renal colic, r/o stone" in one for one in sent)
+        assert any("locked knee" in one for one in sent) is (tuned is not True)
+        assert any("ct-stone" in one for one in sent) is (tuned is not True)  # guidelines are found as ever
+    else:
+        assert any("John Smith, MRN 12345678" in one for one in sent)
+        assert any("Mary Jones" in one for one in sent) is (tuned is not True)

@@ -12,6 +12,7 @@ import pytest
 
 from radrag.generation.scripted import ScriptedGenerator
 from radrag.grounding import Confidence
+from radrag.grounding.abstention import Reason
 from radrag.indexes.hybrid import HybridIndex
 from radrag.pipelines.qa import DECLINED, NOTHING_FOUND, SOURCELESS, TOO_LITTLE, UNSUPPORTED, QAPipeline
 from radrag.pipelines.readers import as_reader
@@ -105,7 +106,7 @@ def test_empty_index_abstains(tmp_path: Path) -> None:
 def test_too_little_evidence_abstains_before_the_model_is_called(index: HybridIndex) -> None:
     qa, generator = scripted(index, min_confidence=1.0)
     answer = qa("Who won the football world cup?")
-    assert (answer.abstained, answer.reason) == (True, TOO_LITTLE)
+    assert (answer.abstained, answer.reason) == (True, Reason.OFF_TOPIC)
     assert answer.evidence
     assert answer.verdict is None
     assert generator.chats == []
@@ -315,3 +316,29 @@ def test_an_altered_quote_is_shown_as_altered(index: HybridIndex) -> None:
     assert answer.warnings == ("1 quotes are not the words of the source",)
     assert "the source has “CT detected 96% of ureteral stones in 121 adults”" in " ".join(str(answer).split())
     assert "[quote altered]" in answer.text
+
+
+def test_a_risk_takes_the_place_of_a_threshold(index: HybridIndex) -> None:
+    model = Confidence.load()
+    assert QAPipeline(index, risk=0.15).manifest()["min_confidence"] == model.threshold_for(0.15) > model.threshold
+    with pytest.raises(ValueError, match="give min_confidence or risk, not both"):
+        QAPipeline(index, risk=0.1, min_confidence=0.5)
+    with pytest.raises(ValueError, match="risk must lie between 0 and 1"):
+        QAPipeline(index, risk=2.0)
+
+
+def test_weak_evidence_on_the_topic_is_too_little(index: HybridIndex) -> None:
+    assert QAPipeline(index, min_confidence=1.0)(STONES).reason == TOO_LITTLE
+
+
+def test_what_only_a_retracted_source_answers_is_said(tmp_path: Path) -> None:
+    withdrawn = Document(
+        "PMID:9", "Gadolinium cures gout in adults.", "Gadolinium for gout", metadata={"retracted": True}
+    )
+    other = Document("tea", "Green tea is brewed at eighty degrees.", "Tea")
+    with HybridIndex.create(tmp_path / "i") as made:
+        made.add([withdrawn, other])
+        answer = QAPipeline(made, min_confidence=0.4)("Does gadolinium cure gout in adults?")
+        assert (answer.abstained, answer.reason) == (True, Reason.RETRACTED_ONLY)
+        assert all(hit.passage.document_id != "PMID:9" for hit in answer.evidence)
+        assert QAPipeline(made, min_confidence=0.4)("Who composed Tosca?").reason == Reason.OFF_TOPIC

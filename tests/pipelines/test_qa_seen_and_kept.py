@@ -14,9 +14,10 @@ import pytest
 from radrag.errors import ModelError
 from radrag.generation.scripted import ScriptedGenerator
 from radrag.generation.streaming import _certain
+from radrag.grounding.abstention import Reason
 from radrag.indexes.filters import Range
 from radrag.indexes.hybrid import HybridIndex
-from radrag.pipelines.qa import TOO_LITTLE, QAPipeline
+from radrag.pipelines.qa import QAPipeline
 from radrag.pipelines.saving import plain_where, where_from_plain
 from radrag.reading.extractive import ExtractiveReader
 from radrag.types import Answer, Chat, Document, Generation, GenerationParams
@@ -133,7 +134,7 @@ def test_without_enough_evidence_nothing_is_streamed(index: HybridIndex) -> None
     model = Streaming([])
     (only,) = QAPipeline(index, model, min_confidence=1.0).stream("Who composed Tosca?")
     assert isinstance(only, Answer)
-    assert only.reason == TOO_LITTLE
+    assert only.reason == Reason.OFF_TOPIC
     assert model.chats == []
 
 
@@ -236,7 +237,7 @@ def test_inside_llama_index(index: HybridIndex) -> None:
     later = asyncio.run(engine.aquery(QUESTION))
     assert str(later) == str(response)
     silent = QAPipeline(index, min_confidence=1.0).as_query_engine().query("Who composed Tosca?")
-    assert str(silent) == f"No answer: {TOO_LITTLE}"
+    assert str(silent) == f"No answer: {Reason.OFF_TOPIC}"
 
 
 @pytest.mark.torch
