@@ -58,7 +58,7 @@ if TYPE_CHECKING:
     from radrag.pipelines.qa import QAPipeline
     from radrag.reading.extractive import ExtractiveReader
     from radrag.reading.judge import JudgeVerifier
-    from radrag.types import Answer, Document, FindingsResult, GenerationParams, LabelResult, LabelledNote, Question
+    from radrag.types import Answer, Document, FindingsResult, GenerationParams, LabelledNote, LabelResult, Question
 
 _PLACES = {
     "AlignmentVerifier": "grounding",

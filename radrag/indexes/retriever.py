@@ -180,6 +180,7 @@ def _retriever_class() -> Any:
 
 
 def node_of(hit: Hit) -> Any:
+    """Return a hit as a llama-index node with its score."""
     schema = require("llama_index.core.schema", extra="llama")
     passage = hit.passage
     own = {

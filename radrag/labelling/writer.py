@@ -29,8 +29,8 @@ Tuned = bool | Literal["examples"]
 class Writer:
     """Scores labels by a generator's log-likelihoods of their ids, brought to sum 1 over the label set.
 
-    A scorer whose ``local`` is False runs elsewhere: it gets notes and examples with their identifiers masked. Which
-    examples and guidelines it gets is found with the notes as they are, for that search stays here.
+    A scorer counts as running elsewhere unless its ``local`` is True: it gets notes and examples with their identifiers
+    masked. Which examples and guidelines it gets is found with the notes as they are, for that search stays here.
 
     Args:
         scorer: The generator; None where only prompts are wanted.
@@ -41,7 +41,7 @@ class Writer:
 
     def __init__(self, scorer: Scorer | None, labels: LabelSet, *, tuned: Tuned) -> None:
         self._scorer, self._labels, self.tuned = scorer, labels, tuned
-        self.masks = scorer is not None and not getattr(scorer, "local", True)
+        self.masks = scorer is not None and getattr(scorer, "local", False) is not True
         self._masked = lru_cache(maxsize=_REMEMBERED)(lambda text: deidentify(text).text)
 
     def chats(

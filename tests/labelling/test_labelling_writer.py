@@ -143,7 +143,7 @@ def test_a_scorer_elsewhere_gets_masked_notes_and_examples(index: HybridIndex, t
     writer.scores([NAMED, NOTE], [SEEN, SIMILAR], index)
     sent = [turn.content for chat in asked.asked for turn in chat]
     assert len(asked.asked) == 2
-    if local is False:
+    if local is not True:
         assert writer.masks
         assert not [secret for secret in SECRETS if any(secret in one for one in sent)]
         assert any("renal colic, r/o stone" in one for one in sent)

@@ -28,6 +28,7 @@ class FakeScorer:
     """Likes the label whose id shares most letters with the last turn; remembers the chats."""
 
     fingerprint = "fake:1"
+    local = True
 
     def __init__(self) -> None:
         self.chats: list[Chat] = []

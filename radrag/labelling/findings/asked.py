@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import log_softmax
 
+from radrag.corpora.deidentify import deidentify
 from radrag.errors import ModelError
 from radrag.generation.prompts import finding_chat
 from radrag.labelling.label_set import LabelSet
@@ -22,14 +23,16 @@ def status_scores(scorer: Scorer, reports: Sequence[str], labels: LabelSet) -> N
     """Return log-probabilities ``[reports, findings, statuses]`` that sum to 1 over the statuses.
 
     Args:
-        scorer: The generator.
+        scorer: The generator. Unless its ``local`` is True it counts as running elsewhere, and identifiers are masked.
         reports: Texts without indication and technique.
         labels: The findings.
 
     Raises:
         ModelError: If the generator returns another shape or a score that is not finite.
     """
-    chats = [finding_chat(report, label) for report in reports for label in labels]
+    here = getattr(scorer, "local", False) is True
+    texts = reports if here else [deidentify(report).text for report in reports]
+    chats = [finding_chat(text, label) for text in texts for label in labels]
     found = []
     for start in range(0, len(chats), _CHATS):
         part = chats[start : start + _CHATS]
