@@ -34,7 +34,7 @@ def fit(
     index: Folder,
     notes: Annotated[str, typer.Argument(help="Labelled notes, .csv or .jsonl; or 'shipped'.")],
     model: Fitted,
-    labels: Annotated[Path | None, typer.Option(help="CSV of labels: id, name, definition, synonyms. "
+    labels: Annotated[Path | None, typer.Option(help="Labels: .csv, .yaml, .md, or a folder of guidelines. "
                                                 "Left out, every guideline of the index is a label.")] = None,
     calibration: Annotated[str | None, typer.Option(help="Labelled notes like those to come, to calibrate on; or "
                                                     "'shipped'. Left out, the notes themselves serve.")] = None,
@@ -43,14 +43,13 @@ def fit(
     as_json: Json = False,
 ) -> None:  # fmt: skip
     """Learn from labelled notes and write the labeller to a folder."""
+    from radrag.cli.label_loop_files import label_set
     from radrag.corpora import load_notes, read_labelled_notes
     from radrag.indexes.hybrid import HybridIndex
-    from radrag.labelling import LabelSet
     from radrag.pipelines.label import LabelPipeline
 
     with HybridIndex.open(index) as opened:
-        guidelines = (document for document in opened.documents() if document.kind == "guideline")
-        known = LabelSet.from_csv(labels) if labels else LabelSet.from_protocols(list(guidelines))
+        known = label_set(opened, labels)
         examples = load_notes("train") if notes == "shipped" else list(read_labelled_notes(notes, text, label))
         apart = None
         if calibration is not None:

@@ -18,8 +18,8 @@ Text = Annotated[str, typer.Option("--text", help="Column or key of the note.")]
 Label = Annotated[str, typer.Option("--label", help="Column or key of the label.")]
 Name = Annotated[str | None, typer.Option("--id", help="Column of the note's name; left out, id where there is one.")]
 Group = Annotated[str | None, typer.Option("--group", help="Column of the patient; left out, group where it is there.")]
-Labels = Annotated[Path | None, typer.Option(help="CSV of labels: id, name, definition, synonyms. Left out, every "
-                                             "guideline of the index is a label.")]  # fmt: skip
+Labels = Annotated[Path | None, typer.Option(help="Labels: .csv, .yaml, .md, or a folder of guidelines. Left out, "
+                                             "every guideline of the index is a label.")]  # fmt: skip
 History = Annotated[Path, typer.Option(help="Folder that keeps what went in and what came out, in rounds/0001 and on.")]
 
 

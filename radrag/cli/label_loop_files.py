@@ -26,11 +26,11 @@ def need_cleanlab() -> None:
 
 
 def label_set(index: Any, labels: Path | None) -> LabelSet:
-    """Read the labels from a file, or take every guideline of the index."""
+    """Read the labels from a file or folder, or take every guideline of the index."""
     from radrag.labelling import LabelSet
 
     if labels is not None:
-        return LabelSet.from_csv(labels)
+        return LabelSet.read(labels)
     return LabelSet.from_protocols([document for document in index.documents() if document.kind == "guideline"])
 
 

@@ -67,6 +67,23 @@ class LabelSet:
         check_parents(self._labels)
 
     @classmethod
+    def read(cls, path: str | Path) -> Self:
+        """Read a set by what the path is: ``.csv``, ``.yaml`` or ``.yml``, a Markdown file, or a folder of guidelines.
+
+        Raises:
+            CorpusError: If it is none of these, or cannot be read.
+        """
+        place = Path(path)
+        kind = place.suffix.lower()
+        if kind == ".csv":
+            return cls.from_csv(place)
+        if kind in (".yaml", ".yml"):
+            return cls.from_yaml(place)
+        if kind == ".md" or place.is_dir():
+            return cls.from_markdown(place)
+        raise CorpusError("expected a .csv, .yaml or .md file of labels, or a folder of guidelines", file=place)
+
+    @classmethod
     def from_csv(
         cls,
         path: str | Path,

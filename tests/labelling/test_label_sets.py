@@ -314,3 +314,18 @@ def test_yaml_keeps_parents_and_csv_refuses_what_it_cannot_hold(tmp_path: Path) 
         labels.to_csv(tmp_path / "a.csv")
     with pytest.raises(ValueError, match="'a' has no name"):
         LabelSet([Label("a")]).to_csv(tmp_path / "a.csv")
+
+
+def test_the_kind_of_file_says_how_it_is_read(tmp_path: Path) -> None:
+    labels = LabelSet([Label("one", "One", "The first.", ("1st",)), Label("two", "Two")])
+    labels.to_csv(tmp_path / "a.csv")
+    labels.to_yaml(tmp_path / "a.YML")
+    folder = tmp_path / "pages"
+    folder.mkdir()
+    _file(folder, "one.md", "---\nid: one\ndefinition: The first.\nsynonyms: [1st]\n---\n# One\n")
+    _file(folder, "two.md", "---\nid: two\n---\n# Two\n")
+    _file(tmp_path, "a.md", "# Labels\n\n## One\nThe first.\nSynonyms: 1st\n\n## Two\nId: two\n")
+    for name in ("a.csv", "a.YML", "a.md", "pages"):
+        assert LabelSet.read(tmp_path / name) == labels
+    with pytest.raises(CorpusError, match="file of labels, or a folder of guidelines"):
+        LabelSet.read(_file(tmp_path, "a.txt", "one"))
