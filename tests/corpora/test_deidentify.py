@@ -243,3 +243,11 @@ def test_any_text_maps_back_and_a_second_time_changes_nothing(text: str) -> None
 def test_long_runs_of_anything_end(unit: str) -> None:
     text = unit * (6000 // len(unit))
     assert len(deidentify(text).original) == len(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["47 Y/O MALE, ED BED 8", "follow up TIA clinic", "REFERRED TO ORTHO CLINIC", "page surgery, PGY3", "on ASA"],
+)
+def test_departments_and_trainees_identify_nobody(text: str) -> None:
+    assert deidentify(text).spans == ()

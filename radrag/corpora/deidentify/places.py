@@ -138,6 +138,8 @@ def _facilities(text: str) -> Iterator[Identifier]:
 
 def _body_start(text: str, match: re.Match[str]) -> int | None:
     """Where the facility's name begins once words that only happen to precede it are left out."""
+    if match["body"].rstrip().endswith(","):  # "47 Y/O MALE, ED BED 8"
+        return None
     parts = [part for part in words_of(match["body"]) if part.capital]
     strong = STRONG.search(match["noun"] + match["more"] + match["tail"]) is not None
     while parts and not _begins_facility(parts[0].low, strong=strong):
