@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Hashable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict
 from io import StringIO
 from pathlib import Path
@@ -14,6 +14,7 @@ import yaml
 
 from radrag.corpora import read_markdown
 from radrag.corpora.files import whole_text
+from radrag.corpora.guidelines import PlainLoader
 from radrag.corpora.rows import Row, csv_rows
 from radrag.errors import CorpusError
 from radrag.types import Document, Label
@@ -23,21 +24,6 @@ SEPARATORS = {"synonyms": ";", "examples": "|"}
 _NAMES = ("synonyms", "order_abbreviations")
 _LINE = re.compile(r"\s*(?:[-*]\s+)?\**(id|synonyms?|parent|examples?)\**\s*:\**\s*(.*?)\s*", re.IGNORECASE)
 _NO_SLUG = re.compile(r"[^a-z0-9]+")
-
-
-class _LabelLoader(yaml.SafeLoader):
-    """YAML without aliases, which can grow without bound, and without keys given twice."""
-
-    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
-        if self.check_event(yaml.AliasEvent):
-            raise yaml.YAMLError("aliases are not allowed; write the value out")
-        return super().compose_node(parent, index)
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        mapping = super().construct_mapping(node, deep)
-        if len(mapping) < len(node.value):
-            raise yaml.YAMLError(f"a key is given twice among {[key.value for key, _ in node.value]}")
-        return mapping
 
 
 def csv_labels(path: Path, columns: Mapping[str, str | None]) -> Iterator[Label]:
@@ -95,7 +81,7 @@ def yaml_labels(path: Path) -> tuple[list[Label], bool]:
         CorpusError: If the file is not YAML or not of that form.
     """
     try:
-        values = yaml.load(whole_text(path), Loader=_LabelLoader)
+        values = yaml.load(whole_text(path), Loader=PlainLoader)
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         if isinstance(error, CorpusError):
             raise
