@@ -294,11 +294,11 @@ def test_sizes_are_readable() -> None:
 def test_the_peak_of_a_block_is_measured(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     if not Path("/proc/self/clear_refs").exists():
         pytest.skip("needs Linux")
-    with Peak() as peak:
-        block = torch.ones(32 * 2**20 // 4)
+    with Peak() as peak:  # from 32 MiB on, malloc maps new pages and takes none that are kept
+        block = torch.ones(128 * 2**20 // 4)
         block += 1
         del block
-    assert peak.bytes == pytest.approx(32 * 2**20, rel=0.3)
+    assert peak.bytes == pytest.approx(128 * 2**20, rel=0.1)
     marks: list[str] = []
     cuda = SimpleNamespace(
         is_available=lambda: True,
