@@ -43,7 +43,11 @@ class Scorer(Protocol):
 
 
 class Reader(Protocol):
-    """Drafts an answer from a question and the passages found for it."""
+    """Drafts an answer from a question and the passages found for it.
+
+    One that can be asked for a form of answer also has ``asking(form, options)``, which returns a reader whose drafts
+    have a ``value``, or say why it is ``unread``.
+    """
 
     def read(self, questions: Sequence[str], hits: Sequence[Sequence[Hit]]) -> list[Draft]:
         """Draft one answer for each question; claim keys are 1-based positions in that question's hits."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -51,16 +52,28 @@ def ask(
     quantize: Quantize = None,
     no_retrieval: Annotated[bool, typer.Option("--no-retrieval", help="The baseline: the question alone.")] = False,
     chat: Annotated[bool, typer.Option("--chat", help=f"Ask in turns, a line each. Commands: {HELP}.")] = False,
-    form: Annotated[Format, typer.Option("--format", help="How the answer is printed.")] = Format.TEXT,
+    form: Annotated[
+        str | None, typer.Option(help="What to ask for: text, yesno, choice, factoid, list or summary.")
+    ] = None,
+    option: Annotated[list[str] | None, typer.Option(help="An option of a choice, A=TEXT; once for each.")] = None,
+    style: Annotated[Format, typer.Option("--format", help="How the answer is printed.")] = Format.TEXT,
     as_json: Json = False,
 ) -> None:
     """Answer a question with sources. Exits with 3 if there is no answer."""
     from radrag.indexes.hybrid import HybridIndex
+    from radrag.pipelines.asking import ask_of
     from radrag.pipelines.qa import QAPipeline
 
-    form = Format.JSON if as_json else form
-    if chat and form in (Format.HTML, Format.BIBTEX):
-        raise typer.BadParameter(f"--chat prints text, json or markdown, not {form}")
+    style = Format.JSON if as_json else style
+    if chat and style in (Format.HTML, Format.BIBTEX):
+        raise typer.BadParameter(f"--chat prints text, json or markdown, not {style}")
+    if chat and (form or option):
+        raise typer.BadParameter("--form and --option belong to one question, not to --chat")
+    choices = options(option or [])
+    try:
+        ask_of(form, choices)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
     if not chat and question is None:
         raise typer.BadParameter("a question is needed, or --chat")
     if question == "-":
@@ -69,12 +82,23 @@ def ask(
         qa = QAPipeline(opened, generator(model, adapter, quantize), k=k)
         qa = qa.without_retrieval() if no_retrieval else qa
         if chat:
-            _chat(qa, question, form, streams=model is not None and sys.stdout.isatty())
+            _chat(qa, question, style, streams=model is not None and sys.stdout.isatty())
             return
-        answer = qa(question or "")
-    typer.echo(rendered(answer, form).rstrip("\n"))
+        answer = qa(question or "", form, choices)
+    typer.echo(rendered(answer, style).rstrip("\n"))
     if answer.abstained:
         raise typer.Exit(ABSTAINED)
+
+
+def options(given: Sequence[str]) -> dict[str, str]:
+    """Read options such as ``A=aspirin``, by letter."""
+    made: dict[str, str] = {}
+    for one in given:
+        letter, sign, text = one.partition("=")
+        if not sign or letter in made:
+            raise typer.BadParameter(f"--option is A=TEXT, each letter once, got {one!r}")
+        made[letter] = text.strip()
+    return made
 
 
 def rendered(answer: Answer, form: Format) -> str:

@@ -22,21 +22,31 @@ _HEADING = re.compile(r" {0,3}(?P<marks>#{1,6})(?:[ \t]+(?P<title>.*?))?(?:[ \t]
 _FENCE = re.compile(r" {0,3}(?P<mark>`{3,}|~{3,})(?P<info>[^\n]*)\n?")
 
 
-class PlainLoader(yaml.SafeLoader):
+class _PlainLoader(yaml.SafeLoader):
     """YAML without aliases, which can grow without bound, and without keys given twice."""
 
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
-        """Refuse aliases."""
         if self.check_event(yaml.AliasEvent):
             raise yaml.YAMLError("aliases are not allowed; write the value out")
         return super().compose_node(parent, index)
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        """Refuse keys given twice."""
         mapping = super().construct_mapping(node, deep)
         if len(mapping) < len(node.value):
             raise yaml.YAMLError(f"a key is given twice among {[key.value for key, _ in node.value]}")
         return mapping
+
+
+def plain_yaml(text: str) -> Any:
+    """Read YAML without aliases and without keys given twice.
+
+    Raises:
+        ValueError: If it is not such YAML.
+    """
+    try:
+        return yaml.load(text, Loader=_PlainLoader)
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise ValueError(" ".join(str(error).split())) from error
 
 
 def _json_value(value: Any, path: Path, field: str) -> Any:
@@ -62,10 +72,9 @@ def _front_matter(text: str, path: Path) -> tuple[dict[str, Any], str]:
     if found is None:
         raise CorpusError("the front matter that begins with --- has no closing ---", file=path, record=1)
     try:
-        values = yaml.load(found["yaml"], Loader=PlainLoader)
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        message = " ".join(str(error).split())
-        raise CorpusError(f"the front matter is not YAML: {message}", file=path, record=1) from error
+        values = plain_yaml(found["yaml"])
+    except ValueError as error:
+        raise CorpusError(f"the front matter is not YAML: {error}", file=path, record=1) from error
     if values is None:
         values = {}
     if not isinstance(values, dict) or not all(isinstance(key, str) for key in values):

@@ -14,7 +14,7 @@ import yaml
 
 from radrag.corpora import read_markdown
 from radrag.corpora.files import whole_text
-from radrag.corpora.guidelines import PlainLoader
+from radrag.corpora.guidelines import plain_yaml
 from radrag.corpora.rows import Row, csv_rows
 from radrag.errors import CorpusError
 from radrag.types import Document, Label
@@ -80,12 +80,11 @@ def yaml_labels(path: Path) -> tuple[list[Label], bool]:
     Raises:
         CorpusError: If the file is not YAML or not of that form.
     """
+    text = whole_text(path)
     try:
-        values = yaml.load(whole_text(path), Loader=PlainLoader)
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        if isinstance(error, CorpusError):
-            raise
-        raise CorpusError(f"not YAML: {' '.join(str(error).split())}", file=path) from error
+        values = plain_yaml(text)
+    except ValueError as error:
+        raise CorpusError(f"not YAML: {error}", file=path) from error
     try:
         return labels_from_values(values)
     except ValueError as error:

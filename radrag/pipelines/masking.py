@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -50,6 +50,17 @@ class MaskedReader:
 
     def __init__(self, reader: Reader, kind_of: Callable[[str], str]) -> None:
         self._reader, self._kind_of = reader, kind_of
+        self._options: tuple[Deidentified, ...] = ()
+
+    def asking(self, form: str, options: Mapping[str, str] | None = None) -> MaskedReader:
+        """Return a reader that asks for answers in a form, with the options masked as well."""
+        asks: Any = getattr(self._reader, "asking", None)
+        if asks is None:
+            return self
+        made = {letter: deidentify(text) for letter, text in (options or {}).items()}
+        other = MaskedReader(asks(form, {letter: one.text for letter, one in made.items()}), self._kind_of)
+        other._options = tuple(made.values())
+        return other
 
     @property
     def fingerprint(self) -> str:
@@ -62,14 +73,17 @@ class MaskedReader:
         kinds: dict[str, str] = {}
         shown = [[self._masked(n, hit, kinds) for n, hit in enumerate(found, start=1)] for found in hits]
         drafts = self._reader.read([one.text for one in asked], [[hit for hit, _ in found] for found in shown])
-        hidden = [[one, *(part for _, made in found for part in made)] for one, found in zip(asked, shown, strict=True)]
+        hidden = [
+            [one, *self._options, *(part for _, made in found for part in made)]
+            for one, found in zip(asked, shown, strict=True)
+        ]
         return [_said(draft, made) for draft, made in zip(drafts, hidden, strict=True)]
 
     def read_alone(self, questions: Sequence[str]) -> list[Draft]:
         """Draft answers from the masked questions alone."""
         asked = [deidentify(question) for question in questions]
         drafts = self._reader.read_alone([one.text for one in asked])
-        return [_said(draft, [one]) for draft, one in zip(drafts, asked, strict=True)]
+        return [_said(draft, [one, *self._options]) for draft, one in zip(drafts, asked, strict=True)]
 
     def _masked(self, number: int, hit: Hit, kinds: dict[str, str]) -> tuple[Hit, list[Deidentified]]:
         passage = hit.passage

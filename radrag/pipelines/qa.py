@@ -12,10 +12,11 @@ from radrag._version import __version__
 from radrag.corpora.deidentify import deidentify
 from radrag.errors import ModelError
 from radrag.grounding import Confidence, default_verifier, evidence_features, ground
-from radrag.grounding.abstention import Reason, draft_reason, evidence_reason
+from radrag.grounding.abstention import Reason, evidence_reason
 from radrag.indexes.encoders import StaticEncoder
 from radrag.indexes.filters import Where
 from radrag.indexes.hybrid import HybridIndex
+from radrag.pipelines.asking import Ask, Options, ask_of, draft_notes, reason_of, value_notes, value_of
 from radrag.pipelines.masking import MaskedReader, MaskedVerifier, is_local, searches_locally
 from radrag.pipelines.patient import Patient, patient_warnings
 from radrag.pipelines.readers import as_reader, checked
@@ -29,7 +30,7 @@ from radrag.pipelines.saving import (
 from radrag.pipelines.streams import streamed
 from radrag.protocols import Reader, Verifier
 from radrag.reading.extractive import ExtractiveReader
-from radrag.types import Answer, Claim, Draft, GenerationParams, Hit
+from radrag.types import Answer, Draft, GenerationParams, Hit
 
 if TYPE_CHECKING:
     from llama_index.core.base.base_query_engine import BaseQueryEngine
@@ -100,19 +101,30 @@ class QAPipeline:
         self._given_verifier, self._unsupported = verifier, unsupported
         self._retrieves = True
 
-    def __call__(self, question: str, *, patient: Patient | None = None) -> Answer:
-        """Answer one question, about a patient if one is given."""
-        return self.batch([question], patient=patient)[0]
+    def __call__(
+        self, question: str, form: str | None = None, options: Options = None, *, patient: Patient | None = None
+    ) -> Answer:
+        """Answer one question, in a form or about a patient if given; see ``batch``."""
+        return self.batch([question], form, options, patient=patient)[0]
 
-    def batch(self, questions: Iterable[str], *, patient: Patient | None = None) -> list[Answer]:
+    def batch(
+        self, questions: Iterable[str], form: str | None = None, options: Options = None, *,
+        patient: Patient | None = None,
+    ) -> list[Answer]:  # fmt: skip
         """Answer questions, in order; the generator sees those with enough evidence as one batch.
 
         Args:
             questions: The questions.
+            form: What to ask for, for all of them: one of ``radrag.reading.forms.Form``. ``Answer.value`` then is what
+                was read strictly, else None, with a warning and ``Answer.unread``. If left out, ``Answer.form`` says
+                what the wording asks for, the answer is free text, and its value at most yes, no or maybe.
+            options: Options by capital letter, for a choice.
             patient: Whom all of them are about. Facts find some passages more, stand in a generator's prompt, and make
                 warnings where the sources speak of others; neither they nor a hash of them is in the manifest.
         """
-        return self._batch(checked(questions), patient, self._sender)
+        ask = ask_of(form, options)
+        reader = self._sender if ask is None else ask.reader(self._sender)
+        return self._batch(checked(questions), patient, reader, ask)
 
     def stream(self, question: str, *, patient: Patient | None = None) -> Iterator[str | Answer]:
         """Yield the text of a generator while it is written, and the answer at the end.
@@ -188,18 +200,18 @@ class QAPipeline:
             raise ModelError(f"the pipeline in {folder} would not answer as it did: {'; '.join(found)}. {_REMEDY}")
         return made
 
-    def _batch(self, asked: list[str], patient: Patient | None, reader: Reader) -> list[Answer]:
+    def _batch(self, asked: list[str], patient: Patient | None, reader: Reader, ask: Ask | None = None) -> list[Answer]:
         told = self._told(asked, patient)
         if not self._retrieves:
             drafts = reader.read_alone(told)
-            return [self._answer(one, draft, (), 0.0, patient) for one, draft in zip(asked, drafts, strict=True)]
+            return [self._answer(one, draft, (), 0.0, patient, ask) for one, draft in zip(asked, drafts, strict=True)]
         found, scores = self._found(asked, patient)
         enough = [bool(hits) and score >= self._threshold for hits, score in zip(found, scores, strict=True)]
         kept = [i for i, ready in enumerate(enough) if ready]
         read = reader.read([told[i] for i in kept], [found[i] for i in kept])
         made = dict(zip(kept, read, strict=True))
         return [
-            self._answer(question, made.get(i), tuple(found[i]), scores[i] if found[i] else 0.0, patient)
+            self._answer(question, made.get(i), tuple(found[i]), scores[i] if found[i] else 0.0, patient, ask)
             for i, question in enumerate(asked)
         ]
 
@@ -235,23 +247,26 @@ class QAPipeline:
         return other
 
     def _answer(
-        self, question: str, draft: Draft | None, hits: tuple[Hit, ...], confidence: float, patient: Patient | None
-    ) -> Answer:
+        self, question: str, draft: Draft | None, hits: tuple[Hit, ...], confidence: float,
+        patient: Patient | None, ask: Ask | None,
+    ) -> Answer:  # fmt: skip
         manifest = self.manifest(question) | ({} if patient is None else {"patient": "given, not kept"})
+        manifest |= {} if ask is None else ask.facts
+        shaped = value_of(question, draft, ask)
         if draft is None:
             others = self._search([question], self._k, include_retracted=True)[0]
             reason = evidence_reason(hits, others, lambda found: self._features(question, found), self._suffices).value
-            return Answer(question, (), None, True, reason, confidence, hits, manifest=manifest)
+            return Answer(question, (), None, True, reason, confidence, hits, manifest=manifest, **shaped)
         grounded = ground(draft, hits, self._index.document, self._verifier)
-        reason = _reason(draft, grounded.claims, self._retrieves)
-        claims, notes = grounded.claims, _counted(grounded.claims)
+        reason = reason_of(draft, grounded.claims, self._retrieves)
+        claims, notes = grounded.claims, draft_notes(grounded.claims) + value_notes(draft, grounded.claims, hits, ask)
         if self._unsupported == "drop" and self._retrieves and not reason:
             claims = tuple(claim for claim in claims if claim.supported)
             lost = len(grounded.claims) - len(claims)
             notes += (f"{lost} of {len(grounded.claims)} statements were not supported and are left out",) * bool(lost)
         answer = Answer(
             question, claims, None if reason else draft.verdict, bool(reason), reason, confidence, hits,
-            grounded.unknown, draft.dropped + notes, manifest,
+            grounded.unknown, draft.dropped + notes, manifest, **shaped | ({"value": None} if reason else {}),
         )  # fmt: skip
         return answer if patient is None else self._with_warnings(answer, patient)
 
@@ -330,19 +345,3 @@ class QAPipeline:
 def _shared_encoder() -> StaticEncoder:
     """Return the encoder that confidence is computed with, loaded once for all pipelines."""
     return StaticEncoder()
-
-
-def _counted(claims: Sequence[Claim]) -> tuple[str, ...]:
-    """Say what a verifier could not tell, and which quotes are not those of the source."""
-    unchecked = sum(claim.verdict == "unchecked" for claim in claims)
-    altered = sum(len(claim.altered) for claim in claims)
-    notes = [(unchecked, "statements could not be checked"), (altered, "quotes are not the words of the source")]
-    return tuple(f"{count} {what}" for count, what in notes if count)
-
-
-def _reason(draft: Draft, claims: Sequence[Claim], retrieves: bool) -> str:
-    """Say why there is no answer, or "" if there is one."""
-    if retrieves:
-        found = draft_reason([claim.verdict for claim in claims], any(claim.supported for claim in claims))
-        return "" if found is None else found.value
-    return "" if draft.claims or draft.verdict is not None else SOURCELESS

@@ -15,7 +15,7 @@ from radrag.types import GenerationParams
 
 FILE = "pipeline.json"
 FORMAT = 1
-_OF_THE_QUESTION = ("question_sha256", "patient")
+_OF_THE_QUESTION = ("question_sha256", "patient", "form", "options_sha256")
 
 
 def question_hash(question: str) -> str:

@@ -31,6 +31,7 @@ class Failure(StrEnum):
     CONTRADICTION = "contradicts itself"
     NOT_SHORT = "longer than a short answer"
     UNDIVIDED = "a list whose items cannot be told apart"
+    CUT_OFF = "cut off at the token limit"
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from copy import copy
 from dataclasses import replace
 from typing import Any
 
@@ -12,6 +13,8 @@ import numpy as np
 from radrag.corpora import split_sentences
 from radrag.generation import prompts
 from radrag.protocols import Generator
+from radrag.reading.asked import Form
+from radrag.reading.forms import Failure, parse
 from radrag.reading.verdict import is_yes_no
 from radrag.types import VERDICTS, Chat, Draft, DraftClaim, Generation, GenerationParams, Hit, Verdict
 
@@ -24,6 +27,9 @@ _VERDICT = re.compile(
 _DECLINED = re.compile(r"\W*not enough evidence[\"'”’*_)]*\s*(?:[.!:;]|\Z)", re.IGNORECASE)
 _BEFORE_STOP = re.compile(rf"(?:\s*{_MARK.pattern})+\s*(?=[.,;:!?](?:\s|\Z)|\Z)")
 _ITEM = re.compile(r"(?:[-*+•]|\d{1,2}[.)])\s+")
+_EVIDENCE = re.compile(r"^[*_# \t]*evidence(?:[*_ \t]*:[*_ \t]*|[*_ \t]*$)", re.IGNORECASE | re.MULTILINE)
+_SHAPED = (Form.YES_NO, Form.CHOICE, Form.FACTOID, Form.LIST)
+_CUT_OFF = "the model was cut off at its token limit"
 
 
 class PromptedReader:
@@ -37,6 +43,20 @@ class PromptedReader:
     def __init__(self, generator: Generator, params: GenerationParams | None = None) -> None:
         self._generator = generator
         self._params = params or GenerationParams()
+        self._form: Form | None = None
+        self._options: Mapping[str, str] = {}
+
+    def asking(self, form: str, options: Mapping[str, str] | None = None) -> PromptedReader:
+        """Return a reader that asks for answers in a form, and reads them strictly; see ``radrag.reading.forms``.
+
+        Args:
+            form: One of ``Form``; free text and summaries are asked for as ever.
+            options: Options by letter, for a choice.
+        """
+        other = copy(self)
+        other._form = Form(form) if form in _SHAPED else None
+        other._options = dict(options or {})
+        return other
 
     @property
     def fingerprint(self) -> str:
@@ -52,25 +72,33 @@ class PromptedReader:
 
     def read_alone(self, questions: Sequence[str]) -> list[Draft]:
         """Draft answers from the question alone: the baseline."""
-        chats = [prompts.answer_alone_chat(question) for question in questions]
+        chats = [self._chat(question, None) for question in questions]
         return self._drafts(questions, chats, [()] * len(chats))
 
     def _fitting(self, question: str, hits: list[Hit]) -> tuple[Chat, int, tuple[str, ...]]:
         fits: Any = getattr(self._generator, "fits", None)
         shown = len(hits)
-        chat = prompts.answer_chat(question, hits)
+        chat = self._chat(question, hits)
         while fits is not None and shown > 1 and not fits(chat, self._params.max_new_tokens):
             shown -= 1
-            chat = prompts.answer_chat(question, hits[:shown])
+            chat = self._chat(question, hits[:shown])
         lost = len(hits) - shown
         return chat, shown, (f"{lost} of {len(hits)} passages did not fit the model's context window",) if lost else ()
 
+    def _chat(self, question: str, hits: Sequence[Hit] | None) -> Chat:
+        if self._form is not None:
+            return prompts.form_chat(self._form, question, hits, self._options)
+        return prompts.answer_alone_chat(question) if hits is None else prompts.answer_chat(question, hits)
+
     def _drafts(self, questions: Sequence[str], chats: list[Chat], dropped: Sequence[tuple[str, ...]]) -> list[Draft]:
         replies = self._generator.generate(chats, self._params) if chats else []
-        asked = [is_yes_no(question) for question in questions]
+        form = self._form
+        asked = [is_yes_no(one) if form is None else form is Form.YES_NO for one in questions]
         chances = self._chances([chat for chat, wanted in zip(chats, asked, strict=True) if wanted])
         return [
             parse_reply(reply, wanted, next(chances) if wanted else {}, lost)
+            if form is None
+            else parse_shaped(reply, form, self._options, next(chances) if wanted else {}, lost)
             for reply, wanted, lost in zip(replies, asked, dropped, strict=True)
         ]
 
@@ -97,13 +125,60 @@ def parse_reply(reply: Generation, yes_no: bool, chances: dict[str, float], drop
         verdict = Verdict(stated.group(1).lower(), chances)
     notes = list(dropped)
     if not reply.finished:
-        notes.append("the model was cut off at its token limit")
+        notes.append(_CUT_OFF)
     if yes_no and verdict is None:
         notes.append("the model did not begin with yes, no or maybe")
     body = text[stated.end() :] if stated else text
     if _DECLINED.match(body):
         return Draft(text=reply.text, dropped=tuple(dropped))
     return Draft(parse_claims(body), verdict, reply.text, tuple(notes))
+
+
+def parse_shaped(
+    reply: Generation,
+    form: Form,
+    options: Mapping[str, str],
+    chances: dict[str, float],
+    dropped: tuple[str, ...] = (),
+) -> Draft:
+    """Read a reply to ``prompts.form_chat``: the answer, strictly, and the claims under "Evidence:".
+
+    An answer that cannot be read is none, and a note says why; the claims are kept. A reply without that line gives as
+    claims what stands beside its answer. A list or short answer at whose end the model was cut off is not read.
+    """
+    text = reply.text.strip()
+    found = _EVIDENCE.search(text)
+    head = text[: found.start()].strip() if found else text
+    if _DECLINED.match(head):
+        return Draft(text=reply.text, dropped=dropped)
+    claims = parse_claims(text[found.end() :] if found else _beside(text, form, options))
+    notes = dropped if reply.finished else (*dropped, _CUT_OFF)
+    one_answer = form in (Form.YES_NO, Form.CHOICE)  # whose evidence may state another
+    if not (reply.finished or found or one_answer):
+        return Draft(claims, None, reply.text, notes, unread=str(Failure.CUT_OFF))
+    read = parse(form, _unmarked(text if one_answer and head else head), options)
+    if read.failure:
+        detail = f" ({' '.join(read.detail.split())})" if read.detail else ""
+        notes = (*notes, f"the reply could not be read as {form}: {read.failure}{detail}")
+    verdict = Verdict(read.value, chances) if form is Form.YES_NO and isinstance(read.value, str) else None
+    return Draft(claims, verdict, reply.text, notes, value=read.value, unread=str(read.failure))
+
+
+def _beside(text: str, form: Form, options: Mapping[str, str]) -> str:
+    """Return what a reply without a line "Evidence:" states beside its answer."""
+    if text[:1] in ("{", "`") or text[:2] in ('["', "['"):
+        return ""  # fields are no statements
+    if form is Form.YES_NO and (stated := _VERDICT.match(text)):
+        return text[stated.end() :]
+    first, _, rest = text.partition("\n")
+    if form is Form.CHOICE and parse(form, _unmarked(first), options).value is not None:
+        return rest
+    return text
+
+
+def _unmarked(text: str) -> str:
+    """Return text without citation marks, and without the space that they leave before a stop."""
+    return _MARK.sub("", re.sub(rf"[^\S\n]*{_MARK.pattern}(?=\s*(?:[.,;:!?]|\n|\Z))", "", text))
 
 
 def parse_claims(text: str) -> tuple[DraftClaim, ...]:

@@ -116,6 +116,8 @@ class Draft:
         text: The raw text that was parsed, "" where there was none.
         dropped: Why passages did not reach the reader, a line each (for example: the context window was full).
         shown: How many passages, from the first, did reach it; None if all did.
+        value: The answer in the form that was asked for; None if none was asked for or it could not be read.
+        unread: Why it could not be read, one of ``radrag.reading.forms.Failure``; else "".
     """
 
     claims: tuple[DraftClaim, ...] = ()
@@ -123,6 +125,8 @@ class Draft:
     text: str = ""
     dropped: tuple[str, ...] = ()
     shown: int | None = None
+    value: str | tuple[str, ...] | None = None
+    unread: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +146,11 @@ class Answer:
         manifest: What produced this: hashes of index, model, adapter and prompt, and the question's hash.
         notice: Says that the text is machine-made.
         searched: The question as it was read, where it was rewritten to stand alone; else "".
+        form: What the answer was to look like, as given or by the question's wording: one of
+            ``radrag.reading.forms.Form``; "" if nobody looked.
+        value: The answer in that form: yes, no or maybe; the letter of an option; a short answer; items. None if the
+            form has none, the reader names none, or it could not be read.
+        unread: Why it could not be read, one of ``radrag.reading.forms.Failure``, to be counted; else "".
     """
 
     question: str
@@ -156,6 +165,9 @@ class Answer:
     manifest: Mapping[str, Any] = field(default_factory=dict)
     notice: str = NOTICE
     searched: str = ""
+    form: str = ""
+    value: str | tuple[str, ...] | None = None
+    unread: str = ""
 
     @property
     def text(self) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from radrag.types.links import link_of
-from radrag.types.printing import claim_notes, source_head, verdict_line
+from radrag.types.printing import claim_notes, headline, source_head
 
 if TYPE_CHECKING:
     from radrag.types.answers import Answer, Claim
@@ -39,8 +39,8 @@ def _lines(answer: Answer) -> Iterator[str]:
     if answer.abstained:
         yield f"**No answer:** {escaped(answer.reason)}"
         yield ""
-    elif answer.verdict is not None:
-        yield f"**{verdict_line(answer.verdict)}**"
+    elif headline(answer):
+        yield f"**{escaped(headline(answer))}**"
         yield ""
     if answer.abstained and answer.claims:
         yield "Drafted, and not to be relied on:"

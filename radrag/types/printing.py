@@ -22,8 +22,8 @@ def answer_lines(answer: Answer) -> Iterator[str]:
         for claim in answer.claims:
             yield from _wrapped(marked(claim), "  drafted: ")
     else:
-        if answer.verdict is not None:
-            yield verdict_line(answer.verdict)
+        if headline(answer):
+            yield from _wrapped(headline(answer), "")
         for claim in answer.claims:
             yield from _wrapped(marked(claim), "- ")
             yield from _altered_lines(claim)
@@ -74,6 +74,15 @@ def verdict_line(verdict: Verdict) -> str:
     """Return a verdict with its probability in words."""
     share = verdict.probability.get(verdict.answer)
     return f"{verdict.answer.capitalize()} (probability {'not stated' if share is None else f'{share:.2f}'})"
+
+
+def headline(answer: Answer) -> str:
+    """Return the answer itself on one line: its verdict, or its value in the form asked for; "" if it has neither."""
+    if answer.verdict is not None:
+        return verdict_line(answer.verdict)
+    if answer.value is None:
+        return ""
+    return f"Answer: {answer.value if isinstance(answer.value, str) else '; '.join(answer.value)}"
 
 
 def source_head(citation: Citation) -> tuple[str, str]:

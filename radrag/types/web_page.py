@@ -7,7 +7,7 @@ from html import escape
 from typing import TYPE_CHECKING
 
 from radrag.types.links import link_of
-from radrag.types.printing import claim_notes, source_head, verdict_line
+from radrag.types.printing import claim_notes, headline, source_head
 
 if TYPE_CHECKING:
     from radrag.types.answers import Answer, Claim
@@ -75,8 +75,8 @@ def _body(answer: Answer) -> Iterator[str]:
     if answer.abstained:
         yield f'<p class="verdict">No answer: {_safe(answer.reason)}</p>'
         yield '<p class="alarm">Drafted, and not to be relied on:</p>' if answer.claims else ""
-    elif answer.verdict is not None:
-        yield f'<p class="verdict">{_safe(verdict_line(answer.verdict))}</p>'
+    elif headline(answer):
+        yield f'<p class="verdict">{_safe(headline(answer))}</p>'
     places = _places(answer.citations)
     if answer.claims:
         yield '<ul class="claims">'

@@ -113,6 +113,8 @@ def test_every_other_prompt_keeps_it_inside(attack: dict[str, str]) -> None:
     text = attack["text"]
     chats = [
         prompts.verdict_chat(question(attack), hits(attack)),
+        prompts.form_chat("list", question(attack), hits(attack)),
+        prompts.form_chat("choice", QUESTION, hits(attack), {"A": "yes", "B": question(attack)}),
         prompts.report_chat(text, text if attack["where"] == "question" else ""),
         prompts.impression_chat(text),
         prompts.judge_chat(GOOD, [text]),
@@ -122,6 +124,8 @@ def test_every_other_prompt_keeps_it_inside(attack: dict[str, str]) -> None:
     ]
     harmless = [
         prompts.verdict_chat(QUESTION, [hit(HARMLESS)]),
+        prompts.form_chat("list", QUESTION, [hit(HARMLESS)]),
+        prompts.form_chat("choice", QUESTION, [hit(HARMLESS)], {"A": "yes", "B": "no"}),
         prompts.report_chat(HARMLESS),
         prompts.impression_chat(HARMLESS),
         *[prompts.judge_chat(GOOD, [HARMLESS])] * 2,

@@ -47,6 +47,32 @@ def test_every_format(index: Path) -> None:
     assert run("ask", index, "-", typed=CALF) == f"{answer}\n"
 
 
+def test_a_form_is_asked_for(index: Path) -> None:
+    question = "Does ultrasound show a clot in the leg veins?"
+    yes = Answer.from_dict(json.loads(run("ask", index, question, "--form", "yesno", "--json")))
+    assert yes.verdict is not None
+    assert (yes.form, yes.value) == ("yesno", yes.verdict.answer)
+    options = ("--option", "A=Ultrasound", "--option", "B=CT = x-rays")
+    choice = Answer.from_dict(json.loads(run("ask", index, CALF, *options, "--json")))
+    assert (choice.form, choice.value) == ("choice", None)
+    assert "the reader gives sentences and names no exact answer (choice)" in choice.warnings
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--form", "essay"], "essay"),
+        (["--form", "choice"], "two options"),
+        (["--option", "A"], "A=TEXT"),
+        (["--option", "A=x", "--option", "A=y"], "A=TEXT"),
+        (["--form", "list", "--option", "A=x"], "choice"),
+        (["--chat", "--form", "list"], "--chat"),
+    ],
+)
+def test_a_wrong_form_is_wrong_usage(index: Path, arguments: list[str], said: str) -> None:
+    assert said in run("ask", index, CALF, *arguments, code=2)
+
+
 def test_a_conversation_from_a_pipe(index: Path) -> None:
     lines = [
         CALF,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 import re
 from dataclasses import replace
@@ -62,7 +63,8 @@ hits = st.builds(Hit, passages, st.floats(allow_nan=False), st.none() | chance, 
 verdicts = st.builds(Verdict, st.sampled_from(["yes", "no", "maybe"]), st.dictionaries(words, chance, max_size=3))
 answers = st.builds(
     Answer, words, st.lists(claims, max_size=2).map(tuple), st.none() | verdicts, st.booleans(), words, chance,
-    st.lists(hits, max_size=2).map(tuple), flags, flags, metadata, words, words,
+    st.lists(hits, max_size=2).map(tuple), flags, flags, metadata, words, words, words,
+    st.none() | words | flags, words,
 )  # fmt: skip
 
 
@@ -71,6 +73,24 @@ answers = st.builds(
 def test_an_answer_comes_back_from_json_as_it_was(answer: Answer) -> None:
     assert Answer.from_dict(json.loads(json.dumps(answer.to_dict()))) == answer
     assert Answer.from_dict(answer.to_dict()) == answer
+
+
+@pytest.mark.parametrize(
+    ("value", "line"), [("B", "Answer: B"), (("one <b>", "two"), "Answer: one <b>; two"), (None, "")]
+)
+def test_the_value_is_one_line_of_every_output(value: Any, line: str) -> None:
+    answer = replace(ANSWER, verdict=None, form="list", value=value)
+    back = Answer.from_dict(json.loads(json.dumps(answer.to_dict())))
+    assert back.value == value
+    assert [one for one in str(answer).splitlines() if one.startswith("Answer: ")] == [line] * bool(line)
+    assert ("Answer: " in answer.to_markdown(), "Answer: " in answer.to_html()) == (bool(line), bool(line))
+    assert f"**{escaped(line)}**" in answer.to_markdown() or not line
+    assert f">{html.escape(line)}</p>" in answer.to_html() or not line
+
+
+def test_a_value_of_another_type_is_refused() -> None:
+    with pytest.raises(ValueError, match="value: expected str"):
+        Answer.from_dict({**ANSWER.to_dict(), "value": 3})
 
 
 def test_frozen_tuples_come_back_as_tuples() -> None:
