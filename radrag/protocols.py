@@ -61,3 +61,11 @@ class Verifier(Protocol):
 
     def verify(self, claims: Sequence[str], passages: Sequence[Sequence[str]]) -> list[ClaimVerdict]:
         """Return one verdict for each claim, on its own passages; ``"unchecked"`` where it cannot tell."""
+
+
+def says_local(model: object) -> bool:
+    """Whether a model says, by an attribute ``local = True``, that what it is given stays on this machine.
+
+    One that says nothing counts as running elsewhere: it gets texts with their identifiers masked.
+    """
+    return getattr(model, "local", None) is True

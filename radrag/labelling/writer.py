@@ -15,7 +15,7 @@ from radrag.errors import ModelError
 from radrag.generation.prompts import label_chat
 from radrag.indexes.hybrid import HybridIndex
 from radrag.labelling.label_set import LabelSet
-from radrag.protocols import Scorer
+from radrag.protocols import Scorer, says_local
 from radrag.types import Chat, Hit, Label
 
 Examples = Sequence[tuple[str, str]]
@@ -41,7 +41,7 @@ class Writer:
 
     def __init__(self, scorer: Scorer | None, labels: LabelSet, *, tuned: Tuned) -> None:
         self._scorer, self._labels, self.tuned = scorer, labels, tuned
-        self.masks = scorer is not None and getattr(scorer, "local", False) is not True
+        self.masks = scorer is not None and not says_local(scorer)
         self._masked = lru_cache(maxsize=_REMEMBERED)(lambda text: deidentify(text).text)
 
     def chats(

@@ -10,7 +10,7 @@ from typing import Any
 from radrag.corpora.deidentify import Deidentified, deidentify
 from radrag.grounding import AlignmentVerifier, NLIVerifier
 from radrag.indexes.encoders import LlamaIndexEncoder
-from radrag.protocols import Reader, Verifier
+from radrag.protocols import Reader, Verifier, says_local
 from radrag.reading.extractive import ExtractiveReader
 from radrag.types import ClaimVerdict, Draft, Hit
 
@@ -21,15 +21,14 @@ _OURS = (ExtractiveReader, AlignmentVerifier, NLIVerifier)
 def is_local(model: Any) -> bool:
     """Whether what a reader, verifier or generator is given stays on this machine.
 
-    An object of one's own says so by an attribute ``local = True``; one that says nothing counts as remote. So does a
-    llama-index LLM, unless it is wrapped as ``LlamaIndexGenerator(llm, local=True)``.
+    An object of one's own says so, see ``says_local``. A llama-index LLM does not, unless it is wrapped as
+    ``LlamaIndexGenerator(llm, local=True)``.
     """
     if model is None or isinstance(model, _OURS):
         return True
-    said = getattr(model, "local", None)
-    if said is None and hasattr(model, "_generator"):  # our readers and judges send what they get to a generator
+    if not hasattr(model, "local") and hasattr(model, "_generator"):  # our readers and judges pass on what they get
         return is_local(model._generator)
-    return said is True
+    return says_local(model)
 
 
 def searches_locally(encoder: Any) -> bool:

@@ -12,7 +12,7 @@ from radrag.corpora.deidentify import deidentify
 from radrag.errors import ModelError
 from radrag.generation.prompts import finding_chat
 from radrag.labelling.label_set import LabelSet
-from radrag.protocols import Scorer
+from radrag.protocols import Scorer, says_local
 from radrag.types import Status
 
 STATUSES = tuple(Status)
@@ -30,8 +30,7 @@ def status_scores(scorer: Scorer, reports: Sequence[str], labels: LabelSet) -> N
     Raises:
         ModelError: If the generator returns another shape or a score that is not finite.
     """
-    here = getattr(scorer, "local", False) is True
-    texts = reports if here else [deidentify(report).text for report in reports]
+    texts = reports if says_local(scorer) else [deidentify(report).text for report in reports]
     chats = [finding_chat(text, label) for text in texts for label in labels]
     found = []
     for start in range(0, len(chats), _CHATS):
