@@ -71,8 +71,10 @@ def claim_notes(claim: Claim) -> tuple[str, ...]:
 
 
 def verdict_line(verdict: Verdict) -> str:
-    """Return a verdict with its probability in words."""
+    """Return a verdict with its probability in words; one that is as likely wrong as right only leans."""
     share = verdict.probability.get(verdict.answer)
+    if share is not None and share <= 0.5:
+        return f"Unsure: leans to {verdict.answer} (probability {share:.2f}); read the sources"
     return f"{verdict.answer.capitalize()} (probability {'not stated' if share is None else f'{share:.2f}'})"
 
 
