@@ -100,6 +100,20 @@ def _phi_notes() -> dict[str, str]:
     }
 
 
+def _claims() -> dict[str, str]:
+    parts = {split: _rows(f"claims/{split}.jsonl") for split in ("development", "test")}
+    counts = ", ".join(f"{len(rows):,} ({split})" for split, rows in parts.items())
+    documents = len({row["document_id"] for rows in parts.values() for row in rows})
+    return {
+        "title": "Claims about documents",
+        "what": f"Claims in words of their own about {documents} documents, half supported and half not: {counts}; no "
+        "document in both.",
+        "how_made": "Written by hand for radrag from shipped digests and from abstracts of PubMed, which do not ship; "
+        "true and false ones kept alike in length, negation and words shared with the document; the test claims "
+        "labelled a second time blind.",
+    }
+
+
 CARDS = {
     "protocols": _protocols,
     "evidence": _evidence,
@@ -107,6 +121,7 @@ CARDS = {
     "reports": _reports,
     "questions": _questions,
     "phi-notes": _phi_notes,
+    "claims": _claims,
 }
 
 

@@ -23,18 +23,19 @@ COUNTS = {
     "reports": 170,
     "questions": 364,
     "phi": 66,
+    "claims": [2208, 216],
 }
 LOAD = """
 import json, pathlib, radrag
 from radrag.corpora import SHIPPED, corpus_folder, load_card, load_evidence, load_notes, load_protocols, load_questions
-from radrag.corpora import load_phi_notes, load_reports
+from radrag.corpora import load_claims, load_phi_notes, load_reports
 for name in SHIPPED:
     load_card(corpus_folder(name))
 counts = {
     "protocols": len(load_protocols()), "evidence": len(load_evidence()),
     "notes": [len(load_notes(split)) for split in ("train", "calibration", "test")],
     "reports": len(load_reports()), "questions": len(load_questions()),
-    "phi": len(load_phi_notes()),
+    "phi": len(load_phi_notes()), "claims": [len(load_claims(split)) for split in ("development", "test")],
 }
 print(json.dumps({"counts": counts, "at": str(pathlib.Path(radrag.__file__).parent),
                   "corpora": str(corpus_folder("protocols"))}))

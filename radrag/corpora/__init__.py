@@ -5,6 +5,7 @@ Readers are generators: they hold one record at a time, and raise a CorpusError 
 
 from radrag.corpora.cards import DataCard, load_card, verify, write_card
 from radrag.corpora.chunking import Chunking, chunk, split_sentences
+from radrag.corpora.claims import LabelledClaim, read_claims
 from radrag.corpora.folders import READERS, FileFailure, FolderCorpus, read_files, read_folder
 from radrag.corpora.formatted import read_docx, read_html, read_pdf
 from radrag.corpora.guidelines import read_markdown, read_text
@@ -20,6 +21,7 @@ from radrag.corpora.retractions import read_retraction_watch
 from radrag.corpora.shipped import (
     SHIPPED,
     corpus_folder,
+    load_claims,
     load_conflicts,
     load_evidence,
     load_finding_sets,
@@ -38,11 +40,13 @@ __all__ = [
     "Fields",
     "FileFailure",
     "FolderCorpus",
+    "LabelledClaim",
     "NoteEvents",
     "PHINote",
     "chunk",
     "corpus_folder",
     "load_card",
+    "load_claims",
     "load_conflicts",
     "load_evidence",
     "load_finding_sets",
@@ -51,6 +55,7 @@ __all__ = [
     "load_protocols",
     "load_questions",
     "load_reports",
+    "read_claims",
     "read_csv",
     "read_deletions",
     "read_docx",

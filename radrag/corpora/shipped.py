@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from radrag.corpora.cards import file_problem, load_card
+from radrag.corpora.claims import LabelledClaim, read_claims
 from radrag.corpora.guidelines import read_markdown
 from radrag.corpora.phi_notes import PHINote, read_phi_notes
 from radrag.corpora.records import Fields, read_jsonl, read_labelled_notes, read_questions
@@ -15,7 +16,7 @@ from radrag.corpora.reports import read_conflicts, read_finding_sets, read_repor
 from radrag.errors import CorpusError
 from radrag.types import Conflict, Document, Label, LabelledNote, LabelledReport, Question
 
-SHIPPED = ("protocols", "evidence", "protocol-notes", "reports", "questions", "phi-notes")
+SHIPPED = ("protocols", "evidence", "protocol-notes", "reports", "questions", "phi-notes", "claims")
 _PACKAGE = Path(__file__).resolve().parents[1]
 
 
@@ -148,3 +149,20 @@ def load_phi_notes() -> list[PHINote]:
         CorpusError: If the file is missing, is not what the data card says, or a record cannot be read.
     """
     return list(read_phi_notes(_checked_file("phi-notes", "notes.jsonl")))
+
+
+def load_claims(split: Literal["development", "test"] = "development") -> list[LabelledClaim]:
+    """Load the shipped claims about documents, half of them supported.
+
+    About half of the documents are shipped digests; the others are abstracts of PubMed, which do not ship.
+
+    Args:
+        split: ``"development"`` to fit on, ``"test"`` to judge by; other documents, other writers.
+
+    Raises:
+        ValueError: If there is no such split.
+        CorpusError: If the file is missing, is not what the data card says, or a record cannot be read.
+    """
+    if split not in ("development", "test"):
+        raise ValueError(f"split must be 'development' or 'test', got {split!r}")
+    return list(read_claims(_checked_file("claims", f"{split}.jsonl")))

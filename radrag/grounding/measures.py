@@ -38,6 +38,8 @@ _ENDS = re.compile(r"[,;:.](?=\s|$)|\(|\b(?:and|versus|vs|against|compared|but|t
 # claim in its author's own words seldom has more.
 _ENOUGH = (0.5, 0.55, 0.65)
 _ALIGNED = 0.6
+# Shares of a claim's words that stand in the source in the same order: below the first its wording is the author's own.
+_FREE, _CLOSE = 0.4, 0.7
 _MATCHED = 0.8
 
 
@@ -51,6 +53,7 @@ class Measured:
         values: One for each of ``FEATURES``, 0 to 1.
         objections: What speaks against the claim, in words.
         conflicts: Whether any of it contradicts the claim, rather than being absent from the source.
+        order: How closely the claim follows the source word by word: 0 for a wording of its own, 1 for a copy.
     """
 
     start: int
@@ -58,6 +61,7 @@ class Measured:
     values: tuple[float, ...]
     objections: tuple[str, ...]
     conflicts: bool
+    order: float
 
 
 @dataclass(frozen=True)
@@ -107,7 +111,7 @@ def measure(claim: str, passage: Passage, aligner: Aligner) -> Measured | None:
         return None
     exact = exact_span(claim, passage.text, passage.spans)
     if exact is not None:
-        return Measured(*exact, (1.0,) * len(FOR) + (0.0,) * len(AGAINST), (), False)
+        return Measured(*exact, (1.0,) * len(FOR) + (0.0,) * len(AGAINST), (), False, 1.0)
     table = aligner.similarity(stated.words, passage.words)
     weights = np.asarray([word.weight for word in stated.words])
     best = np.asarray([table[:, part].max(axis=1, initial=0.0) for part in passage.slices])  # [sentences, claim words]
@@ -128,9 +132,13 @@ def measure(claim: str, passage: Passage, aligner: Aligner) -> Measured | None:
     values |= _number_features(stated, passage, window, main, notes)
     values |= _polarity_features(stated, source, passage, pairs, notes)
     values["substitution"] = _substitution(stated, source, table[:, passage.slices[main]], notes)
+    order = _order(stated, passage, window, table)
+    if not order:
+        notes.append(("free", "worded too freely to be checked word by word; an NLI model or a judge can read it"))
     start, end = passage.spans[window[0]][0], passage.spans[window[-1]][1]
     conflicts = any(kind in CONFLICTS for kind, _ in notes)
-    return Measured(start, end, tuple(values[name] for name in FEATURES), tuple(text for _, text in notes), conflicts)
+    said = tuple(text for _, text in notes)
+    return Measured(start, end, tuple(values[name] for name in FEATURES), said, conflicts, order)
 
 
 def _mean(values: NDArray[np.float64], weights: NDArray[np.float64]) -> float:
@@ -158,6 +166,24 @@ def _window(
             if float((both - found) @ weights) > 0.3:
                 found, window = both, (min(main, other), max(main, other))
     return window, found
+
+
+def _order(stated: _Text, passage: Passage, window: Sequence[int], table: NDArray[np.float64]) -> float:
+    """Measure how closely a claim follows its source: its longest common subsequence with it, as a share of its words.
+
+    0 for a wording of its own, where words in common say nothing about the truth (of claims written by hand as many
+    false ones as true ones share them), 1 for one that follows the source.
+    """
+    if not stated.words:
+        return 1.0
+    columns = slice(passage.slices[window[0]].start, passage.slices[window[-1]].stop)
+    above = [0] * (columns.stop - columns.start + 1)
+    for row in table[:, columns] >= _MATCHED:
+        found = [0]
+        for n, hit in enumerate(row):
+            found.append(above[n] + 1 if hit else max(above[n + 1], found[-1]))
+        above = found
+    return min(1.0, max(0.0, (above[-1] / len(stated.words) - _FREE) / (_CLOSE - _FREE)))
 
 
 def _pairs(stated: _Text, source: _Text, table: NDArray[np.float64]) -> list[tuple[Word, Word]]:

@@ -20,6 +20,8 @@ from radrag.types import ClaimVerdict
 
 ASSET = Path(__file__).parent.parent / "assets" / "verifier.json"
 _PARTLY = 0.6  # share of a claim's words that make it partly supported, if nothing contradicts it
+_FOLLOWS = 0.8  # how closely a claim must follow its source for a conflict to contradict it: below, half are true
+_WINDOW = FEATURES.index("window")
 _KEPT = 256  # passages kept read
 
 
@@ -30,19 +32,28 @@ class SupportModel:
     Attributes:
         weights: One for each feature; at least 0 for what speaks for a claim, at most 0 for what speaks against it.
         bias: Intercept.
+        free: Share supported among claims worded freely, whose words the source holds.
         threshold: From this probability on a claim counts as supported.
         facts: Where it comes from: data, size, command.
     """
 
     weights: tuple[float, ...]
     bias: float
+    free: float
     threshold: float
     facts: Mapping[str, Any]
 
-    def __call__(self, values: Sequence[float]) -> float:
-        """Return the probability that a claim is supported."""
+    def __call__(self, values: Sequence[float], order: float) -> float:
+        """Return the probability that a claim is supported.
+
+        Args:
+            values: ``Measured.values``.
+            order: ``Measured.order``. What was measured counts by it: of a claim that does not follow its source it
+                only tells whether the words are there.
+        """
         logit = self.bias + sum(weight * value for weight, value in zip(self.weights, values, strict=True))
-        return 1 / (1 + math.exp(-logit))  # features and weights are bounded: no overflow
+        followed = 1 / (1 + math.exp(-logit))  # features and weights are bounded: no overflow
+        return order * followed + (1 - order) * self.free * values[_WINDOW]
 
     @classmethod
     def load(cls, path: Path = ASSET) -> Self:
@@ -52,7 +63,7 @@ class SupportModel:
             stored = json.loads(path.read_text(encoding="utf-8"))
             names = tuple(stored["features"])
             model = cls(
-                tuple(float(weight) for weight in stored["weights"]), float(stored["bias"]),
+                tuple(float(weight) for weight in stored["weights"]), float(stored["bias"]), float(stored["free"]),
                 float(stored["threshold"]), stored["facts"],
             )  # fmt: skip
         except (OSError, ValueError, KeyError, TypeError) as error:
@@ -66,9 +77,10 @@ class AlignmentVerifier:
     """Checks claims by aligning their words with the passages; no model to download.
 
     It finds numbers and units that differ, negation, opposite directions, other people, other names, and claims that
-    are surer than their source. It does not reason: on sentences close to the source it is reliable, on claims in
-    free wording it is not (``tests/benchmarks/grounding.py``: of 58 true ones written by hand half are turned down, of
-    58 false ones a fifth pass). Use ``NLIVerifier`` or ``JudgeVerifier`` where drafts are reworded much.
+    are surer than their source, and it does so only while a claim follows its source word by word. It does not reason.
+    A claim in words of its own is told neither true nor false: its words may all be there and yet say something else,
+    so that it is partly supported at best, with the probability of a coin (``tests/benchmarks/grounding.py`` has the
+    figures). Use ``NLIVerifier`` or ``JudgeVerifier`` where drafts are reworded.
 
     Args:
         encoder: Gives word vectors; the static encoder that ships if left out, which the model was fitted with.
@@ -82,7 +94,9 @@ class AlignmentVerifier:
     @property
     def fingerprint(self) -> str:
         """What decides its verdicts: encoder and model."""
-        model = hashlib.sha256(repr((self._fitted.weights, self._fitted.bias, self._fitted.threshold)).encode())
+        model = hashlib.sha256(
+            repr((self._fitted.weights, self._fitted.bias, self._fitted.free, self._fitted.threshold)).encode()
+        )
         return f"alignment:{model.hexdigest()[:16]}:{self._encoder.fingerprint}"
 
     def verify(self, claims: Sequence[str], passages: Sequence[Sequence[str]]) -> list[ClaimVerdict]:
@@ -106,7 +120,7 @@ class AlignmentVerifier:
         for n, text in enumerate(texts):
             found = self.measured(claim, text)
             if found is not None:
-                probability = self._fitted(found.values)
+                probability = self._fitted(found.values, found.order)
                 if best is None or probability > best[0]:
                     best = probability, n, found
         if best is None:
@@ -117,10 +131,9 @@ class AlignmentVerifier:
     def _named(self, probability: float, found: Measured) -> str:
         if probability >= self._fitted.threshold:
             return "supported"
-        window = found.values[FEATURES.index("window")]
-        if window >= _PARTLY:
-            return "contradicted" if found.conflicts else "partly"
-        return "unsupported"
+        if found.values[_WINDOW] < _PARTLY:
+            return "unsupported"
+        return "contradicted" if found.conflicts and found.order >= _FOLLOWS else "partly"
 
     def _passage(self, text: str) -> Passage:
         if text not in self._read:

@@ -14,6 +14,7 @@ import radrag
 from radrag.corpora import (
     SHIPPED,
     corpus_folder,
+    load_claims,
     load_conflicts,
     load_evidence,
     load_finding_sets,
@@ -72,6 +73,9 @@ def clone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     lines(corpora / "reports" / "reports.jsonl", REPORT)
     lines(corpora / "questions" / "questions.jsonl", {"id": "q", "question": "Does it?", "gold": [GOLD]})
     lines(corpora / "phi-notes" / "notes.jsonl", PHI_NOTE)
+    for split, supported in (("development", True), ("test", False)):
+        claim = {"id": split, "document_id": "PMID:7", "text": "It works.", "supported": supported}
+        lines(corpora / "claims" / f"{split}.jsonl", claim | {"kind": "paraphrase", "writer": "T"})
     for name in SHIPPED:
         write_card(corpora / name, name=name, **CARD)
     monkeypatch.setattr(module, "_PACKAGE", tmp_path / "radrag")
@@ -96,6 +100,8 @@ def test_loaders(clone: Path) -> None:
     assert (conflict.kind, conflict.documents) == ("conflict", ("PMID:7", "PMID:8"))
     assert (report.section("impression"), report.findings[0].status) == ("Clear.", "not mentioned")
     assert load_finding_sets()["chest"][0].synonyms == ("fluid",)
+    assert [(claim.id, claim.supported) for claim in load_claims()] == [("development", True)]
+    assert [(claim.id, claim.supported) for claim in load_claims("test")] == [("test", False)]
     ((name,),) = (note.spans for note in load_phi_notes())
     assert (name.text, name.kind) == ("Ann", "name")
 
@@ -111,6 +117,8 @@ LOADERS: list[tuple[str, Callable[[], object]]] = [
     ("reports/findings.yaml", load_finding_sets),
     ("questions/questions.jsonl", load_questions),
     ("phi-notes/notes.jsonl", load_phi_notes),
+    ("claims/development.jsonl", load_claims),
+    ("claims/test.jsonl", lambda: load_claims("test")),
 ]
 
 

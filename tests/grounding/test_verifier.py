@@ -95,9 +95,43 @@ def test_the_model_has_the_signs_its_names_promise() -> None:
     assert FEATURES == FOR + AGAINST
     assert all(weight >= 0 for weight in model.weights[: len(FOR)])
     assert all(weight <= 0 for weight in model.weights[len(FOR) :])
-    assert model((0.0,) * len(FEATURES)) < 0.2
-    assert model((1.0,) * len(FOR) + (0.0,) * len(AGAINST)) > 0.9
+    nothing, everything = (0.0,) * len(FEATURES), (1.0,) * len(FOR) + (0.0,) * len(AGAINST)
+    assert model(nothing, 1.0) < 0.2
+    assert model(everything, 1.0) > 0.9
+    assert model(nothing, 0.0) == 0
+    assert model(everything, 0.0) == model.free
+    assert model(everything, 0.5) == pytest.approx((model(everything, 1.0) + model.free) / 2)
     assert {"data", "claims", "seed", "command"} <= set(model.facts)
+
+
+@pytest.mark.parametrize(
+    ("claim", "order"),
+    [  # words that stand in the source in the same order, by hand; then (share - 0.4) / 0.3, from 0 to 1
+        ("Mortality was lower with metformin than with placebo.", 1.0),  # 4 of 4
+        ("Nausea and mortality were lower with metformin after surgery.", (3 / 5 - 0.4) / 0.3),
+        ("Placebo lowered death against metformin.", 0.0),  # 2 of 5: death, metformin
+        ("Metformin lowered mortality.", 0.0),  # 1 of 3
+    ],
+)
+def test_order_is_the_share_of_words_in_the_order_of_the_source(claim: str, order: float) -> None:
+    found = verifier.measured(claim, TEXT)
+    assert found is not None
+    assert found.order == pytest.approx(order)
+
+
+@pytest.mark.parametrize(
+    "claim",
+    [  # the first is true, the second false; their words tell neither
+        "Of those given metformin, roughly one in eight had died after a year, fewer than on sham tablets.",
+        "Of those given sham tablets, roughly one in eight had died after a year, fewer than on metformin.",
+    ],
+)
+def test_a_claim_in_words_of_its_own_is_neither_supported_nor_contradicted(claim: str) -> None:
+    (found,) = verifier.verify([claim], [[TEXT]])
+    assert found.verdict in ("partly", "unsupported")
+    assert found.probability is not None
+    assert found.probability <= 0.5
+    assert any("too freely" in said for said in found.objections)
 
 
 @pytest.mark.parametrize(
