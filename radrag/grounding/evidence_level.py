@@ -28,6 +28,7 @@ class Design(StrEnum):
     UNKNOWN = "not stated"
 
 
+STUDIES = frozenset({"abstract", "digest"})  # kinds of documents that tell of a study
 _LADDER = (
     Design.REVIEW, Design.TRIAL, Design.COHORT, Design.CASE_CONTROL, Design.CROSS_SECTIONAL, Design.CASE_SERIES,
     Design.CASE_REPORT, Design.OPINION,

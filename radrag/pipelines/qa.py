@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cache, cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 from radrag._version import __version__
-from radrag.corpora.deidentify import deidentify
 from radrag.errors import ModelError
 from radrag.grounding import Confidence, default_verifier, evidence_features, ground
 from radrag.grounding.abstention import Reason, evidence_reason
+from radrag.grounding.evidence_prior import checked_share
 from radrag.indexes.encoders import StaticEncoder
 from radrag.indexes.filters import Where
 from radrag.indexes.hybrid import HybridIndex
-from radrag.pipelines.asking import Ask, Options, ask_of, draft_notes, reason_of, value_notes, value_of
-from radrag.pipelines.masking import MaskedReader, MaskedVerifier, is_local, searches_locally
+from radrag.pipelines.agreement import agreement_of
+from radrag.pipelines.asking import Ask, Options, ask_of, asking, by_form, draft_notes, reason_of, value_notes, value_of
+from radrag.pipelines.masking import MaskedReader, MaskedVerifier, is_local
 from radrag.pipelines.patient import Patient, patient_warnings
 from radrag.pipelines.readers import as_reader, checked
 from radrag.pipelines.saving import (
@@ -27,6 +28,7 @@ from radrag.pipelines.saving import (
     read_settings,
     write_settings,
 )
+from radrag.pipelines.searching import search
 from radrag.pipelines.streams import streamed
 from radrag.protocols import Reader, Verifier
 from radrag.reading.extractive import ExtractiveReader
@@ -63,6 +65,7 @@ class QAPipeline:
         verifier: Says whether passages support a statement; the one that ships if left out.
         unsupported: ``"mark"`` keeps statements that are not supported, marked as such; ``"drop"`` leaves them out of
             the answer, and a warning says how many.
+        evidence_prior: Say of the strength of evidence in the order of passages, 0 to 1: ``grounding.evidence_prior``.
 
     Attributes:
         generator: Who writes, as a ``Generator``; None if nobody is prompted.
@@ -80,6 +83,7 @@ class QAPipeline:
         params: GenerationParams | None = None,
         verifier: Verifier | None = None,
         unsupported: Literal["mark", "drop"] = "mark",
+        evidence_prior: float = 0.0,
     ) -> None:
         if unsupported not in ("mark", "drop"):
             raise ValueError(f"unsupported must be 'mark' or 'drop', got {unsupported!r}")
@@ -99,6 +103,7 @@ class QAPipeline:
         self._where = where
         self._min_confidence = min_confidence
         self._given_verifier, self._unsupported = verifier, unsupported
+        self._prior = checked_share(evidence_prior)
         self._retrieves = True
 
     def __call__(
@@ -115,27 +120,27 @@ class QAPipeline:
 
         Args:
             questions: The questions.
-            form: What to ask for, for all of them: one of ``radrag.reading.forms.Form``. ``Answer.value`` then is what
-                was read strictly, else None, with a warning and ``Answer.unread``. If left out, ``Answer.form`` says
-                what the wording asks for, the answer is free text, and its value at most yes, no or maybe.
+            form: What to ask for, for all of them: one of ``radrag.reading.forms.Form``, or ``"auto"`` for what each
+                wording asks for (four in five are told right). ``Answer.value`` then is what was read strictly, else
+                None, with a warning and ``Answer.unread``. If left out, ``Answer.form`` says what the wording asks
+                for, the answer is free text, and its value at most yes, no or maybe.
             options: Options by capital letter, for a choice.
             patient: Whom all of them are about. Facts find some passages more, stand in a generator's prompt, and make
                 warnings where the sources speak of others; neither they nor a hash of them is in the manifest.
         """
-        ask = ask_of(form, options)
-        reader = self._sender if ask is None else ask.reader(self._sender)
-        return self._batch(checked(questions), patient, reader, ask)
+        return by_form(checked(questions), form, options, self._answerer(self._reader, patient))
 
-    def stream(self, question: str, *, patient: Patient | None = None) -> Iterator[str | Answer]:
+    def stream(
+        self, question: str, form: str | None = None, options: Options = None, *, patient: Patient | None = None
+    ) -> Iterator[str | Answer]:
         """Yield the text of a generator while it is written, and the answer at the end.
 
         The text is a draft: no claim in it is checked before the answer is there, which may also be an abstention.
         What cannot be streamed comes in one piece; nothing comes before an abstention for want of evidence.
         """
         asked = checked([question])
-        return streamed(
-            self._reader, self._params, lambda reader: self._batch(asked, patient, self._wrapped(reader))[0]
-        )
+        ask = ask_of(form, options, question)
+        return streamed(self._reader, self._params, lambda reader: self._answerer(reader, patient)(asked, ask)[0])
 
     def chat(self, **options: Any) -> Conversation:
         """Begin a conversation; see ``Conversation`` for the options."""
@@ -167,7 +172,7 @@ class QAPipeline:
         """Write the settings and the manifest to a folder, as JSON: no question, no patient, no weights."""
         options = {
             "k": self._k, "where": self._where, "min_confidence": self._min_confidence, "params": self._params,
-            "unsupported": self._unsupported,
+            "unsupported": self._unsupported, "evidence_prior": self._prior,
         }  # fmt: skip
         write_settings(folder, options, self._retrieves, self._manifest)
 
@@ -228,9 +233,7 @@ class QAPipeline:
         return found, scores
 
     def _search(self, texts: list[str], k: int, **options: Any) -> list[list[Hit]]:
-        if not searches_locally(self._index.encoder):
-            texts = [deidentify(text).text for text in texts]
-        return self._index.search(texts, k, self._where, **options) if texts else []
+        return search(self._index, texts, k, self._where, self._prior, **options)
 
     def _told(self, asked: list[str], patient: Patient | None) -> list[str]:
         """Return the questions as a reader gets them: a generator is told of the patient."""
@@ -241,7 +244,7 @@ class QAPipeline:
         """Return the baseline: the same reader with the question alone."""
         other = type(self)(
             self._index, self._reader, k=self._k, where=self._where, verifier=self._given_verifier,
-            unsupported=self._unsupported, params=self._params,
+            unsupported=self._unsupported, params=self._params, evidence_prior=self._prior,
         )  # fmt: skip
         other._retrieves = False
         return other
@@ -259,6 +262,7 @@ class QAPipeline:
             return Answer(question, (), None, True, reason, confidence, hits, manifest=manifest, **shaped)
         grounded = ground(draft, hits, self._index.document, self._verifier)
         reason = reason_of(draft, grounded.claims, self._retrieves)
+        shaped |= {"agreement": agreement_of(question, shaped["form"], hits, grounded.claims, self._kind)}
         claims, notes = grounded.claims, draft_notes(grounded.claims) + value_notes(draft, grounded.claims, hits, ask)
         if self._unsupported == "drop" and self._retrieves and not reason:
             claims = tuple(claim for claim in claims if claim.supported)
@@ -278,13 +282,10 @@ class QAPipeline:
     def _features(self, question: str, hits: Sequence[Hit]) -> tuple[float, ...]:
         return evidence_features(question, hits, self._index.rarity, self._static)
 
-    @property
-    def _sender(self) -> Reader:
-        return self._wrapped(self._reader)
-
-    def _wrapped(self, reader: Reader) -> Reader:
-        """Return a reader that sends nothing elsewhere but what is masked."""
-        return MaskedReader(reader, self._kind) if self._masks else reader
+    def _answerer(self, reader: Reader, patient: Patient | None) -> Callable[[list[str], Ask | None], list[Answer]]:
+        """Return what answers questions of one form; it sends nothing elsewhere but what is masked."""
+        sender = MaskedReader(reader, self._kind) if self._masks else reader
+        return lambda asked, ask: self._batch(asked, patient, asking(sender, ask), ask)
 
     def _kind(self, document_id: str) -> str:
         return self._index.document(document_id).kind
@@ -311,6 +312,7 @@ class QAPipeline:
             "search": index["search"],
             "k": self._k,
             "where": plain_where(self._where),
+            "evidence_prior": self._prior,
             "min_confidence": self._threshold,
         }
 

@@ -8,7 +8,7 @@ from functools import cached_property
 
 from radrag.indexes.encoders import StaticEncoder
 from radrag.protocols import Encoder
-from radrag.reading.sentence_model import SentenceModel, sentences_fingerprint
+from radrag.reading.sentence_model import Rarity, SentenceModel, sentences_fingerprint
 from radrag.reading.sentences import Sentence, cosines_of, describe, select, sentences_of
 from radrag.reading.verdict import VerdictModel, is_yes_no, models_fingerprint, relevant
 from radrag.types import Draft, DraftClaim, Hit, Verdict
@@ -38,6 +38,11 @@ class ExtractiveReader:
         chosen = sentences_fingerprint() if self._given_model is None else self._given_model.fingerprint
         models = f"{chosen}:{models_fingerprint()}"
         return f"extractive:{self._max_sentences}:{self._encoder.fingerprint}:{models}"
+
+    @property
+    def rarity(self) -> Rarity:
+        """How rare terms are, as its sentence model was fitted with."""
+        return self._model.rarity
 
     def read(self, questions: Sequence[str], hits: Sequence[Sequence[Hit]]) -> list[Draft]:
         """Draft one answer for each question."""

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Self
 
+from radrag.types.agreement import Agreement
 from radrag.types.bibtex import to_bibtex
 from radrag.types.documents import Citation, Hit
 from radrag.types.markdown import to_markdown
@@ -151,6 +152,8 @@ class Answer:
         value: The answer in that form: yes, no or maybe; the letter of an option; a short answer; items. None if the
             form has none, the reader names none, or it could not be read.
         unread: Why it could not be read, one of ``radrag.reading.forms.Failure``, to be counted; else "".
+        agreement: What sources of a yes/no answer, a cited one among them, are known to disagree on; None if nothing
+            is known. It never changes the verdict.
     """
 
     question: str
@@ -168,6 +171,7 @@ class Answer:
     form: str = ""
     value: str | tuple[str, ...] | None = None
     unread: str = ""
+    agreement: Agreement | None = None
 
     @property
     def text(self) -> str:

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from radrag.types.links import link_of, pmid_of
+from radrag.types.printing import quality
 
 if TYPE_CHECKING:
     from radrag.types.answers import Answer
@@ -60,7 +61,11 @@ def _entry(citation: Citation, metadata: Mapping[str, Any]) -> str:
     named = authors if isinstance(authors, list | tuple) else ()
     journal = str(metadata.get("journal") or "")
     link = link_of(citation)
-    notes = [*(flag.upper() for flag in citation.flags), f"cited from {citation.document_id}"]
+    notes = [
+        *(flag.upper() for flag in citation.flags),
+        *filter(None, [quality(citation)]),
+        f"cited from {citation.document_id}",
+    ]
     fields = {
         "author": " and ".join(f"{{{latex_escaped(str(one))}}}" for one in named),
         # A second pair of braces keeps the capitals of the title as they are.

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from radrag.types.links import link_of
-from radrag.types.printing import claim_notes, headline, source_head
+from radrag.types.printing import agreement_lines, claim_notes, headline, source_head
 
 if TYPE_CHECKING:
     from radrag.types.answers import Answer, Claim
@@ -41,6 +41,9 @@ def _lines(answer: Answer) -> Iterator[str]:
         yield ""
     elif headline(answer):
         yield f"**{escaped(headline(answer))}**"
+        yield ""
+    for line in agreement_lines(answer):
+        yield f"> {escaped(line)}"
         yield ""
     if answer.abstained and answer.claims:
         yield "Drafted, and not to be relied on:"

@@ -22,21 +22,27 @@ def answer_lines(answer: Answer) -> Iterator[str]:
         for claim in answer.claims:
             yield from _wrapped(marked(claim), "  drafted: ")
     else:
-        if headline(answer):
-            yield from _wrapped(headline(answer), "")
-        for claim in answer.claims:
-            yield from _wrapped(marked(claim), "- ")
-            yield from _altered_lines(claim)
-        sources = dict.fromkeys(answer.citations)
-        if sources:
-            yield "Sources"
-        for citation in sources:
-            yield from _source_lines(citation)
+        yield from _answered_lines(answer)
     if answer.unknown_citations:
         yield f"Invented citations, removed: {', '.join(answer.unknown_citations)}"
     for warning in answer.warnings:
         yield f"Note: {warning}"
     yield f"({answer.notice})"
+
+
+def _answered_lines(answer: Answer) -> Iterator[str]:
+    if headline(answer):
+        yield from _wrapped(headline(answer), "")
+    for line in agreement_lines(answer):
+        yield from _wrapped(line, "! ")
+    for claim in answer.claims:
+        yield from _wrapped(marked(claim), "- ")
+        yield from _altered_lines(claim)
+    sources = dict.fromkeys(answer.citations)
+    if sources:
+        yield "Sources"
+    for citation in sources:
+        yield from _source_lines(citation)
 
 
 def label_lines(result: LabelResult) -> Iterator[str]:
@@ -85,6 +91,12 @@ def headline(answer: Answer) -> str:
     if answer.value is None:
         return ""
     return f"Answer: {answer.value if isinstance(answer.value, str) else '; '.join(answer.value)}"
+
+
+def agreement_lines(answer: Answer) -> Iterator[str]:
+    """Yield what the sources of an answer are known to disagree on."""
+    if answer.agreement is not None and not answer.abstained:
+        yield from answer.agreement.lines({one.document_id: one.key for one in answer.citations})
 
 
 def source_head(citation: Citation) -> tuple[str, str]:

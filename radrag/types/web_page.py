@@ -7,7 +7,7 @@ from html import escape
 from typing import TYPE_CHECKING
 
 from radrag.types.links import link_of
-from radrag.types.printing import claim_notes, headline, source_head
+from radrag.types.printing import agreement_lines, claim_notes, headline, source_head
 
 if TYPE_CHECKING:
     from radrag.types.answers import Answer, Claim
@@ -25,6 +25,7 @@ h1 { font-size: 1.3rem; line-height: 1.3; } h2 { font-size: 1.05rem; margin: 2re
 h3 { font-size: 1rem; margin: 0 0 .35rem; }
 a { color: var(--link); } .soft { color: var(--soft); font-size: .875rem; }
 .verdict { font-weight: 600; } .alarm { color: var(--alarm); font-weight: 600; }
+p.differ { border-left: 3px solid var(--alarm); padding-left: .75rem; }
 ul.claims { padding-left: 1.2rem; } .claims li { margin-bottom: .5rem; }
 .claims li.doubtful { list-style: "!\\00a0\\00a0"; } .source { border: 1px solid var(--line); border-radius: .4rem;
   background: var(--box); padding: .75rem .9rem; margin: 0 0 .75rem; }
@@ -77,6 +78,7 @@ def _body(answer: Answer) -> Iterator[str]:
         yield '<p class="alarm">Drafted, and not to be relied on:</p>' if answer.claims else ""
     elif headline(answer):
         yield f'<p class="verdict">{_safe(headline(answer))}</p>'
+    yield from (f'<p class="differ">{_safe(line)}</p>' for line in agreement_lines(answer))
     places = _places(answer.citations)
     if answer.claims:
         yield '<ul class="claims">'

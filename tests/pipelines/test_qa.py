@@ -191,7 +191,7 @@ def test_manifest_names_everything_but_the_question(index: HybridIndex) -> None:
     manifest = answer.manifest
     assert set(manifest) == {
         "radrag", "reader", "verifier", "unsupported", "retrieval", "masked", "index", "encoder", "search", "k",
-        "where", "min_confidence", "question_sha256",
+        "where", "min_confidence", "evidence_prior", "question_sha256",
     }  # fmt: skip
     assert manifest["question_sha256"] == hashlib.sha256(STONES.encode()).hexdigest()
     assert manifest["index"] == index.manifest["content"]

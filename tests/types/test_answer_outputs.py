@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from radrag.types import AlteredQuote, Answer, Citation, Claim, Hit, Passage, Verdict
+from radrag.types.agreement import Agreement
 from radrag.types.bibtex import bibtex_key, latex_escaped
 from radrag.types.links import is_web_address, link_of
 from radrag.types.markdown import escaped
@@ -64,7 +65,7 @@ verdicts = st.builds(Verdict, st.sampled_from(["yes", "no", "maybe"]), st.dictio
 answers = st.builds(
     Answer, words, st.lists(claims, max_size=2).map(tuple), st.none() | verdicts, st.booleans(), words, chance,
     st.lists(hits, max_size=2).map(tuple), flags, flags, metadata, words, words, words,
-    st.none() | words | flags, words,
+    st.none() | words | flags, words, st.none() | st.builds(Agreement, flags, flags, flags, flags),
 )  # fmt: skip
 
 
@@ -274,6 +275,32 @@ def test_a_web_address_is_linked_and_escaped(url: str) -> None:
     links = [child for child in inner(rendered(answer.to_markdown())) if child.type == "link_open"]
     assert len(links) == 1
     assert "script" not in {tag for tag, _ in Page(answer.to_html()).tags}
+
+
+def test_level_and_size_of_a_study_and_its_flags_stand_in_every_output() -> None:
+    graded = replace(
+        CITATION, title="Stones", flags=("expression of concern",), level="cohort, inferred", sample_size=121
+    )
+    answer = replace(ANSWER, claims=(Claim("x", (graded,), True, 1.0),))
+    said = "2018. cohort, inferred, n = 121"
+    warned = "EXPRESSION OF CONCERN: see the notice before relying on it"
+    for shown in (str(answer), plain(rendered(answer.to_markdown())), Page(answer.to_html()).text):
+        assert said in " ".join(shown.split())
+        assert warned in shown
+    assert "note = {EXPRESSION OF CONCERN; cohort, inferred, n = 121; cited from PMID:111}" in answer.to_bibtex()
+
+
+def test_what_sources_are_known_to_disagree_on_is_shown_and_escaped() -> None:
+    told = Agreement(("PMID:111",), ("b*c",), (), ("Known to conflict: <A> *better*?",))
+    answer = replace(ANSWER, agreement=told)
+    rules = "Read by rules, so check the sources: 1 reports an effect [1], 1 reports none or harm [b*c]"
+    for shown in (str(answer), plain(rendered(answer.to_markdown())), Page(answer.to_html()).text):
+        assert told.known[0] in shown
+        assert rules in " ".join(shown.split())
+    none = replace(answer, abstained=True, reason="x")
+    for shown in (str(none), none.to_markdown(), none.to_html()):
+        assert "Known to conflict" not in shown
+    assert "Read by rules" not in replace(answer, agreement=replace(told, known=())).to_html()
 
 
 def test_bibtex_of_what_is_cited_by_hand() -> None:
