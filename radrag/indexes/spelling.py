@@ -16,7 +16,7 @@ _GREEK_TABLE = str.maketrans({**GREEK, **{letter.upper(): name for letter, name 
 _LETTER_TABLE = str.maketrans(
     {"æ": "ae", "Æ": "ae", "œ": "oe", "Œ": "oe", "ø": "o", "Ø": "o", "ł": "l", "Ł": "l", "đ": "d", "Đ": "d", "ı": "i"}
 )
-_PLURAL_ACRONYM = re.compile(r"(?:[A-Za-z][a-z]{0,2})?[A-Z]{2,}[A-Z0-9]*s|[A-Z][A-Z0-9]+s")
+_PLURAL_ACRONYM = re.compile(r"(?:[A-Za-z][a-z]{0,2})?[A-Z]{2}[A-Z0-9]*s|[A-Z][A-Z0-9]+s")
 # British to American, then Latin plurals. What a rule makes of a word need not be a word: both sides meet there.
 _SPELLING = [
     (re.compile(rule), form)

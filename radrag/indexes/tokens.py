@@ -5,12 +5,15 @@ from __future__ import annotations
 import hashlib
 import re
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 from itertools import pairwise
+from typing import TypeVar
 
+from radrag.indexes.isotopes import isotope_first, unbracketed
 from radrag.indexes.spelling import GREEK, plain, stem
 
+T = TypeVar("T")
 VERSION = 2
 
 _GREEK_NAME = "alpha|beta|gamma|delta|epsilon|zeta|theta|kappa|lambda|sigma|omega"
@@ -44,22 +47,9 @@ _COUNTED = re.compile(
 _THOUSANDS = re.compile(r"\d{1,3}(?:,\d{3})+(?:\.\d+)?")
 _NUMBERED = re.compile(r"(.*[^\W\d_][-‐–−]?)(\d+)")
 _INSIDE_GREEK = re.compile(rf"(?<=[A-Z0-9])(?:{_GREEK_NAME})(?=[A-Z0-9]|$)|^(?:{_GREEK_NAME})(?=[A-Z0-9])")
-_BRACKETED = re.compile(r"\[?[\[(](\d{1,3}m?)[\])]?([A-Z][a-z]?)(?![a-z])[\])]?-?(.*)")
 _NFKB = re.compile(r"n-?f-?k-?b", re.IGNORECASE)
 _SHARP_S = re.compile(r"(?<![^\W\d_A-Z])ß(?![a-z])")
 _CONTRACTION = re.compile(r"(?:n['’]t|['’](?:s|re|ve|ll))$", re.IGNORECASE)
-# Mass numbers of the isotopes used in medicine, by symbol, and the elements whose names are written with them.
-_ISOTOPES = {
-    "ac": "225", "at": "211", "c": "11 13 14", "co": "57 60", "cr": "51", "cs": "137", "cu": "64", "f": "18",
-    "ga": "67 68", "h": "3", "ho": "166", "i": "123 124 125 131", "in": "111", "ir": "192", "kr": "81m", "lu": "177",
-    "n": "13", "o": "15", "p": "32", "pb": "212", "ra": "223", "rb": "82", "re": "186 188", "sm": "153", "sr": "89 90",
-    "tb": "161", "tc": "99m", "tl": "201", "xe": "133", "y": "90", "zr": "89",
-}  # fmt: skip
-_ELEMENTS = {
-    "actinium": "ac", "carbon": "c", "cobalt": "co", "copper": "cu", "fluorine": "f", "gallium": "ga", "indium": "in",
-    "iodine": "i", "lutetium": "lu", "radium": "ra", "rhenium": "re", "rubidium": "rb", "samarium": "sm",
-    "strontium": "sr", "technetium": "tc", "thallium": "tl", "xenon": "xe", "yttrium": "y", "zirconium": "zr",
-}  # fmt: skip
 _MICRO = re.compile(r"μ(?=(?:g|l|m|mol|M|L)\b)")
 # Characters that print nothing, and thin or fixed spaces between thousands.
 _INVISIBLE = re.compile("[\u00ad\u200b-\u200d\u2060\ufeff]|(?<=\\d)[\u00a0\u2009\u202f](?=\\d{3}(?!\\d))")
@@ -81,7 +71,8 @@ _ASKING = re.compile(
     r"what kind of)\b",
     re.IGNORECASE,
 )
-_NAME = re.compile(r"[A-Z].*[A-Z0-9]|[A-Za-z].*\d|\d.*[A-Za-z]")
+# To be matched from the start, each first class skipped up to its first member: a search would take quadratic time.
+_NAME = re.compile(r"[^A-Z]*[A-Z].*[A-Z0-9]|[^A-Za-z]*[A-Za-z].*\d|\D*\d.*[A-Za-z]")
 
 
 def tokenize(text: str) -> list[str]:
@@ -135,13 +126,22 @@ def query_terms(text: str) -> list[str]:
 
 def _weighed(text: str) -> list[str]:
     terms: list[str] = []
-    prepared = _prepare(text)
-    for place, (surface, _, _) in enumerate(_surfaces(prepared)):
-        found = _BY_SURFACE[surface]
-        named = _NAME.search(surface) or (place and surface[0].isupper())
-        for rank, term in enumerate(found):
-            terms.extend([term] * (1 if rank else 3 if named else 2))
+    chunks = iter(_CHUNK.findall(_prepare(text)))
+    for chunk in chunks:
+        surfaces = [surface for surface, _, _ in _surfaces(chunk)]
+        for place, surface in enumerate(surfaces):  # a capital says nothing at the head of a question
+            terms.extend(_weights(surface, bool(_NAME.match(surface) or (place and surface[0].isupper()))))
+        if surfaces:
+            break
+    weighed = _WEIGHED_BY_CHUNK
+    for chunk in chunks:
+        terms.extend(weighed[chunk])
     return terms
+
+
+def _weights(surface: str, named: bool) -> Iterator[str]:
+    for rank, term in enumerate(_BY_SURFACE[surface]):
+        yield from [term] * (1 if rank else 3 if named else 2)
 
 
 def token_spans(text: str) -> list[tuple[str, int, int]]:
@@ -157,7 +157,14 @@ def token_spans(text: str) -> list[tuple[str, int, int]]:
     prepared = _normalise(text)
     plain = text.isascii() or prepared == text
     starts, ends = (range(len(text)), range(1, len(text) + 1)) if plain else _origins(text)
-    if _shouted(prepared):
+    shouted = _shouted(prepared)
+    if plain and not shouted:
+        return [
+            (term, chunk.start() + start, chunk.start() + end)
+            for chunk in _CHUNK.finditer(prepared)
+            for term, start, end in _SPANS_BY_CHUNK[chunk[0]]
+        ]
+    if shouted:
         lowered = [place for place, char in enumerate(prepared) for _ in char.lower()]
         starts, ends = [starts[place] for place in lowered], [ends[place] for place in lowered]
         prepared = prepared.lower()
@@ -224,33 +231,18 @@ def _surfaces(text: str) -> Iterator[tuple[str, int, int]]:
             previous_end = end
 
 
-class _Surfaces(dict[str, tuple[str, ...]]):
-    """The terms of each surface met, made when first asked for: far faster than a call for each."""
+class _Kept(dict[str, tuple[T, ...]]):
+    """What a function makes of each text met, made when first asked for: far faster than a call for each."""
 
-    def __missing__(self, surface: str) -> tuple[str, ...]:
+    def __init__(self, make: Callable[[str], tuple[T, ...]]) -> None:
+        super().__init__()
+        self._make = make
+
+    def __missing__(self, text: str) -> tuple[T, ...]:
         if len(self) >= _KEPT:
             self.clear()
-        self[surface] = made = _surface_terms(surface)
+        self[text] = made = self._make(text)
         return made
-
-
-class _Chunks(dict[str, tuple[str, ...]]):
-    """The terms of each chunk met."""
-
-    def __missing__(self, chunk: str) -> tuple[str, ...]:
-        if len(self) >= _KEPT:
-            self.clear()
-        word = chunk.strip(_AROUND)
-        if word.isalpha():
-            made = () if word in _LONE else _BY_SURFACE[word]
-        else:
-            made = tuple(term for surface, _, _ in _surfaces(chunk) for term in _BY_SURFACE[surface])
-        self[chunk] = made
-        return made
-
-
-_BY_SURFACE = _Surfaces()
-_BY_CHUNK = _Chunks()
 
 
 def _surface_terms(surface: str) -> tuple[str, ...]:
@@ -258,22 +250,9 @@ def _surface_terms(surface: str) -> tuple[str, ...]:
         return _part_terms(surface)  # nothing to take apart: most surfaces by far
     charged = surface.endswith(("+", "+)"))
     terms = tuple(
-        term for piece in _unbracketed(surface.rstrip("+")) for side in _sides(piece) for term in _compound_terms(side)
+        term for piece in unbracketed(surface.rstrip("+")) for side in _sides(piece) for term in _compound_terms(side)
     )
     return (terms[0] + "+", *terms) if charged and terms else terms
-
-
-def _unbracketed(surface: str) -> list[str]:
-    """Take away the brackets of isotopes and of raised or lowered signs; cut at any others (``reported(12)``)."""
-    if "(" not in surface and "[" not in surface:
-        return [surface]
-    isotope = _BRACKETED.fullmatch(surface)
-    if isotope and isotope[1] in _ISOTOPES.get(isotope[2].lower(), "").split():
-        return _unbracketed("-".join(filter(None, (isotope[1] + isotope[2], isotope[3]))))
-    letters = re.findall(r"[^\W\d_]+", surface.partition("(")[0])
-    if surface[0] not in "[(" and letters and (len(letters[-1]) <= 2 or not letters[-1][1:].islower()):
-        return [re.sub(r"[()+]", "", surface)]
-    return [piece for piece in re.split(r"[\[\]()+]+", surface) if piece]
 
 
 def _sides(piece: str) -> Iterator[str]:
@@ -291,7 +270,7 @@ def _sides(piece: str) -> Iterator[str]:
 def _compound_terms(surface: str) -> tuple[str, ...]:
     if _NFKB.fullmatch(surface):
         surface = "NF-kappa-B"
-    parts = _isotope_first([name for part in _PARTS.findall(surface) for name in _greek_apart(part.replace(" ", ""))])
+    parts = isotope_first([name for part in _PARTS.findall(surface) for name in _greek_apart(part.replace(" ", ""))])
     if len(parts) > 1 and parts[0].lower() == "non":
         parts[:2] = ["".join(parts[:2])]
     singles = tuple(term for part in parts for term in _part_terms(part))
@@ -316,17 +295,6 @@ def _greek_apart(part: str) -> list[str]:
     return _INSIDE_GREEK.sub(lambda found: f" {found[0]} ", part).split()
 
 
-def _isotope_first(parts: list[str]) -> list[str]:
-    """Join a mass number and its element at the head of a compound: ``Tc-99m``, ``131-I``, ``iodine-131``."""
-    if len(parts) < 2:
-        return parts
-    for mass, element in (parts[:2], parts[1::-1]):
-        symbol = _ELEMENTS.get(element.lower(), element.lower() if element[0].isupper() else "")
-        if mass in _ISOTOPES.get(symbol, "").split():
-            return [mass + symbol.capitalize(), *parts[2:]]
-    return parts
-
-
 def _part_terms(part: str) -> tuple[str, ...]:
     if part[0].isdigit() or part[0] == ".":
         return _number_terms(part.lower())
@@ -346,3 +314,30 @@ def _number_terms(number: str) -> tuple[str, ...]:
         return tuple(term for piece in number.split(",") for term in _number_terms(piece))
     split = _NUMBER_UNIT.fullmatch(number)
     return split.groups() if split else (plain(number),)
+
+
+def _chunk_terms(chunk: str) -> tuple[str, ...]:
+    word = chunk.strip(_AROUND)
+    if word.isalpha():
+        return () if word in _LONE else _BY_SURFACE[word]
+    return tuple(term for surface, _, _ in _surfaces(chunk) for term in _BY_SURFACE[surface])
+
+
+def _chunk_weights(chunk: str) -> tuple[str, ...]:
+    """Return the weighed terms of a chunk after the head of a question."""
+    return tuple(
+        term
+        for surface, _, _ in _surfaces(chunk)
+        for term in _weights(surface, bool(_NAME.match(surface) or surface[0].isupper()))
+    )
+
+
+def _chunk_spans(chunk: str) -> tuple[tuple[str, int, int], ...]:
+    """Return the terms of a chunk with their offsets in it."""
+    return tuple((term, start, end) for surface, start, end in _surfaces(chunk) for term in _BY_SURFACE[surface])
+
+
+_BY_SURFACE = _Kept(_surface_terms)
+_BY_CHUNK = _Kept(_chunk_terms)
+_WEIGHED_BY_CHUNK = _Kept(_chunk_weights)
+_SPANS_BY_CHUNK = _Kept(_chunk_spans)

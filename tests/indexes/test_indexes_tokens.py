@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -7,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from radrag.indexes import tokens
+from radrag.corpora import load_notes, load_protocols
+from radrag.indexes import spelling, tokens
 from radrag.indexes.hybrid import HybridIndex
 from radrag.indexes.tokens import fingerprint, passage_terms, query_terms, token_spans, tokenize
 from radrag.types import Document
@@ -227,6 +229,42 @@ def test_spans_count_what_normalising_drops() -> None:
     text = "1\u2009000 fluo\u00adrescent Sjo\u0308gren ½"
     surfaces = [text[start:end] for _, start, end in token_spans(text)]
     assert surfaces == ["1\u2009000", "fluo\u00adrescent", "Sjo\u0308gren", "½", "½"]
+
+
+def looped(text: str) -> list[str]:
+    """The weighed terms by one loop over the words, the way they are meant; quadratic in a long word."""
+    terms: list[str] = []
+    for place, (surface, _, _) in enumerate(tokens._surfaces(tokens._prepare(text))):
+        named = re.search(r"[A-Z].*[A-Z0-9]|[A-Za-z].*\d|\d.*[A-Za-z]", surface) or (place and surface[0].isupper())
+        for rank, term in enumerate(tokens._surface_terms(surface)):
+            terms.extend([term] * (1 if rank else 3 if named else 2))
+    return terms
+
+
+@given(st.lists(ALPHABET | st.sampled_from([*"BÀπ٣ _:?"]), max_size=30).map("".join))
+def test_remembered_chunks_weigh_as_one_loop_does(text: str) -> None:
+    assert tokens._weighed(text) == looped(text)
+
+
+@given(st.lists(st.sampled_from(["A", "b", "s", "1", "ab", "S"]), max_size=8).map("".join))
+def test_plural_acronyms_are_the_same(word: str) -> None:
+    meant = r"(?:[A-Za-z][a-z]{0,2})?[A-Z]{2,}[A-Z0-9]*s|[A-Z][A-Z0-9]+s"
+    assert bool(spelling._PLURAL_ACRONYM.fullmatch(word)) == bool(re.fullmatch(meant, word))
+
+
+def test_shipped_corpora_have_the_weights_of_the_loop() -> None:
+    texts = [document.text for document in load_protocols()] + [note.text for note in load_notes()[:300]]
+    assert len(texts) > 300
+    for text in texts:
+        assert tokens._weighed(text) == looped(text)
+        assert [term for term, _, _ in token_spans(text)] == tokenize(text)
+
+
+@pytest.mark.parametrize("unit", ["A", "a", "1", "a-", "1.", "ﬁ"])
+def test_a_very_long_word_is_read_in_one_go(unit: str) -> None:
+    """Where the time grows with the square of a length, this takes minutes."""
+    for read in (tokenize, query_terms, token_spans):
+        assert read(unit * 100_000)
 
 
 def test_fingerprint_is_the_one_of_version_2() -> None:
