@@ -2,33 +2,27 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, get_args
 
-from radrag.indexes.tokens import tokenize
+from radrag.pipelines.allergens import spoken_of
+from radrag.pipelines.populations import (
+    ADULT,
+    KIDNEY,
+    LOW_EGFR,
+    OLD,
+    PREGNANCY,
+    Said,
+    against_kidneys,
+    against_pregnancy,
+    of_animals,
+    other_ages,
+    other_sex,
+)
 from radrag.types import Answer, Document
 
 Sex = Literal["female", "male"]
-ADULT, OLD = 18, 65
-_LOW_EGFR = 30
-_CHILD = re.compile(
-    r"\b(?:child(?:ren|hood)?|p[a]?ediatrics?|infan(?:ts?|cy)|neonat\w+|newborns?|toddlers?|adolescen\w+|school-?age\w*|"
-    r"preterm|boys?|girls?)\b",
-    re.IGNORECASE,
-)
-_GROWN = re.compile(
-    r"\b(?:adults?|elderly|older (?:people|persons?|patients|women|men)|geriatric|nursing home|post-?menopausal|"
-    r"(?:aged|ages?|older than)\s*(?:of\s*)?(?:over\s*|[≥>]=?\s*)?(?:1[89]|[2-9]\d)\b(?!\s*(?:days|weeks|months)))",
-    re.IGNORECASE,
-)
-_WOMEN = re.compile(r"\b(?:wom[ae]n|females?|girls?|pregnan\w+|mothers?|postmenopausal)\b", re.IGNORECASE)
-_MEN = re.compile(r"\b(?:m[ae]n|males?|boys?|fathers?)\b", re.IGNORECASE)
-_PREGNANCY = re.compile(r"\b(?:pregnan\w+|gestation\w*|f[o]?et(?:us|al)\w*|obstetric\w*|trimester)\b", re.IGNORECASE)
-_KIDNEY = re.compile(
-    r"\b(?:renal|kidneys?|nephr\w+|e?gfr|glomerular|creatinine|dialysis|h[a]?emodialysis)\b", re.IGNORECASE
-)
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -94,68 +88,72 @@ class Patient:
             "infants" if self.age is not None and self.age < 1 else "",
             "older adults" if self.age is not None and self.age >= OLD else "",
             "pregnancy pregnant" if self.pregnant else "",
-            "renal impairment kidney disease" if self.egfr is not None and self.egfr < _LOW_EGFR else "",
+            "renal impairment kidney disease" if self.egfr is not None and self.egfr < LOW_EGFR else "",
             *(f"{one} allergy" for one in self.allergies),
         ]
         return " ".join(word for word in words if word)
 
 
 def patient_warnings(answer: Answer, patient: Patient, documents: Mapping[str, Document]) -> tuple[str, ...]:
-    """Say where the sources of an answer name other patients than this one.
+    """Say where the sources of an answer are about, or warn of, other patients than this one.
 
-    It reads words, not study designs: what it does not mention is no proof that a source fits.
+    It reads words and numbers by rules, not study designs: where it says nothing, that is no proof that a source fits.
 
     Args:
         answer: The answer; only what its claims cite is looked at.
         patient: The patient.
         documents: The documents cited, by id.
     """
+    return tuple(text for _, text in topical_warnings(answer, patient, documents))
+
+
+def topical_warnings(
+    answer: Answer, patient: Patient, documents: Mapping[str, Document]
+) -> tuple[tuple[str, str], ...]:
+    """Return the warnings, each behind its topic: age, sex, pregnancy, kidney, allergy, or what no source mentions."""
     cited = {one.key: documents[one.document_id] for one in answer.citations}
-    found = [*_populations(cited, patient), *_unmentioned(list(cited.values()), patient)]
+    found = [*_unfit(cited, patient), *_unmentioned(list(cited.values()), patient)]
     said = " ".join(claim.text for claim in answer.claims)
-    spoken = set(tokenize(said))
     for one in patient.allergies:
-        terms = set(tokenize(one))
-        if terms and terms <= spoken:
-            found.append(f"the answer speaks of {one}, to which an allergy is stated")
+        name = spoken_of(said, one)
+        if name:
+            of = "to which" if name == one else f"and to {one}"
+            found.append(("allergy", f"the answer speaks of {name}, {of} an allergy is stated"))
     return tuple(found)
 
 
-def _populations(cited: Mapping[int, Document], patient: Patient) -> Iterator[str]:
-    """Yield a warning for each kind of patient that sources name to the exclusion of this one."""
-    grown = None if patient.age is None else patient.age >= ADULT
+def _unfit(cited: Mapping[int, Document], patient: Patient) -> Iterator[tuple[str, str]]:
+    """Yield a warning for each thing that sources say of other patients, with the sources that say it."""
+    keys: dict[tuple[str, str], list[int]] = {}
+    for key, document in sorted(cited.items()):
+        for said in _of_others(document, patient):
+            quoted = f"says: “{said.words}”"
+            places = keys.setdefault((said.topic, said.what or quoted), [])
+            places.extend([key] if key not in places else [])
+    for (topic, what), places in keys.items():
+        yield topic, f"{''.join(f'[{key}]' for key in places)} {what}"
+
+
+def _of_others(document: Document, patient: Patient) -> Iterator[Said]:
+    people = not of_animals(document)
+    if people and patient.age is not None:
+        yield from other_ages(document, patient.age)
+    if people and patient.sex is not None:
+        yield from other_sex(document, patient.sex)
+    if patient.pregnant:
+        yield from against_pregnancy(document)
+    if patient.egfr is not None:
+        yield from against_kidneys(document, patient.egfr)
+
+
+def _unmentioned(cited: Sequence[Document], patient: Patient) -> Iterator[tuple[str, str]]:
     rules = (
-        (grown is True, _names_only(cited, _CHILD, _GROWN), "children and no adults; the patient is an adult"),
-        (grown is False, _names_only(cited, _GROWN, _CHILD), "adults and no children; the patient is a child"),
-        (patient.sex == "male", _titled(cited, _WOMEN, _MEN), "women and no men; the patient is male"),
-        (patient.sex == "female", _titled(cited, _MEN, _WOMEN), "men and no women; the patient is female"),
-    )
-    for applies, keys, what in rules:
-        if applies and keys:
-            yield f"{''.join(f'[{key}]' for key in keys)} names {what}"
-
-
-def _names_only(cited: Mapping[int, Document], these: re.Pattern[str], others: re.Pattern[str]) -> list[int]:
-    """Return the sources that name these patients and no others; a guideline must do so in its title.
-
-    A study says whom it enrolled; a guideline is for all unless its title says otherwise, and names some for a remark.
-    """
-    whole = {key: one.title if one.kind == "guideline" else f"{one.title}\n{one.text}" for key, one in cited.items()}
-    return sorted(key for key, text in whole.items() if these.search(text) and not others.search(text))
-
-
-def _titled(cited: Mapping[int, Document], these: re.Pattern[str], others: re.Pattern[str]) -> list[int]:
-    return sorted(key for key, one in cited.items() if these.search(one.title) and not others.search(one.title))
-
-
-def _unmentioned(cited: Sequence[Document], patient: Patient) -> Iterator[str]:
-    rules = (
-        (patient.pregnant, _PREGNANCY, "pregnancy"),
-        (patient.egfr is not None and patient.egfr < _LOW_EGFR, _KIDNEY, "kidney function"),
+        (patient.pregnant, PREGNANCY, "pregnancy"),
+        (patient.egfr is not None and patient.egfr < LOW_EGFR, KIDNEY, "kidney function"),
     )
     for applies, pattern, what in rules:
         if applies and cited and not any(pattern.search(f"{one.title}\n{one.text}") for one in cited):
-            yield f"no source cited speaks of {what}"
+            yield f"no {what}", f"no source cited speaks of {what}"
 
 
 def _aged(age: float | None) -> str:
