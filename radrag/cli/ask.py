@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -17,13 +19,13 @@ from radrag.cli.index import Folder, Json
 if TYPE_CHECKING:
     from radrag.pipelines.conversation import Conversation
     from radrag.pipelines.patient import Patient
-    from radrag.pipelines.qa import QAPipeline
     from radrag.types import Answer
 
 Model = Annotated[str | None, typer.Option(help="Causal LM by name or path; without it the extractive reader answers.")]
 Adapter = Annotated[str | None, typer.Option(help="PEFT adapter of the model.")]
 Quantize = Annotated[str | None, typer.Option(help="nf4 loads the model in 4 bits.")]
-HELP = "/patient age=34 sex=female pregnant=yes egfr=25 allergy=latex, /forget, /quit"
+_CONTROLS = dict.fromkeys((*range(9), *range(11, 32), *range(127, 160)), "\ufffd")
+HELP = "/patient age=34 sex=female pregnant=yes egfr=25 allergy=latex, /form list, /form A=CT B=MRI, /forget, /quit"
 
 
 class Format(StrEnum):
@@ -53,7 +55,11 @@ def ask(
     no_retrieval: Annotated[bool, typer.Option("--no-retrieval", help="The baseline: the question alone.")] = False,
     chat: Annotated[bool, typer.Option("--chat", help=f"Ask in turns, a line each. Commands: {HELP}.")] = False,
     form: Annotated[
-        str | None, typer.Option(help="What to ask for: text, yesno, choice, factoid, list or summary.")
+        str | None,
+        typer.Option(
+            help="What to ask for: text, yesno, choice, factoid, list or summary; auto goes by the wording. In a chat "
+            "it holds until /form names another, or none."
+        ),
     ] = None,
     option: Annotated[list[str] | None, typer.Option(help="An option of a choice, A=TEXT; once for each.")] = None,
     style: Annotated[Format, typer.Option("--format", help="How the answer is printed.")] = Format.TEXT,
@@ -67,8 +73,6 @@ def ask(
     style = Format.JSON if as_json else style
     if chat and style in (Format.HTML, Format.BIBTEX):
         raise typer.BadParameter(f"--chat prints text, json or markdown, not {style}")
-    if chat and (form or option):
-        raise typer.BadParameter("--form and --option belong to one question, not to --chat")
     choices = options(option or [])
     try:
         ask_of(form, choices)
@@ -82,7 +86,7 @@ def ask(
         qa = QAPipeline(opened, generator(model, adapter, quantize), k=k)
         qa = qa.without_retrieval() if no_retrieval else qa
         if chat:
-            _chat(qa, question, style, streams=model is not None and sys.stdout.isatty())
+            _Chat(qa.chat(), form, choices, style, model is not None and sys.stdout.isatty()).run(question)
             return
         answer = qa(question or "", form, choices)
     typer.echo(rendered(answer, style).rstrip("\n"))
@@ -101,29 +105,116 @@ def options(given: Sequence[str]) -> dict[str, str]:
     return made
 
 
+def shown(text: str) -> str:
+    """Return text without control characters, by which a source could write to the terminal what it does not say."""
+    return text.translate(_CONTROLS)
+
+
 def rendered(answer: Answer, form: Format) -> str:
     """Return an answer as it is printed."""
     ways = {
-        Format.TEXT: lambda: str(answer),
+        Format.TEXT: lambda: shown(str(answer)),
         Format.JSON: lambda: json.dumps(answer.to_dict(), ensure_ascii=False, indent=1),
-        Format.MARKDOWN: answer.to_markdown,
+        Format.MARKDOWN: lambda: shown(answer.to_markdown()),
         Format.HTML: answer.to_html,
         Format.BIBTEX: answer.to_bibtex,
     }
     return ways[form]()
 
 
-def _chat(qa: QAPipeline, first: str | None, form: Format, *, streams: bool) -> None:
-    """Answer line after line until the input ends; JSON comes as one line for each answer."""
-    talk = qa.chat()
-    if first is not None:
-        _turn(talk, first, form, streams=streams)
-    while True:
-        line = _line()
-        if line is None or line.strip() == "/quit":
+@dataclass(slots=True)
+class _Chat:
+    """A conversation on the terminal, or from a pipe; JSON comes as one line for each answer.
+
+    Attributes:
+        talk: The conversation.
+        form: What to ask for, until ``/form`` names another.
+        options: Options of a choice, by letter.
+        style: How answers are printed.
+        streams: Whether a draft is shown while it is written.
+    """
+
+    talk: Conversation
+    form: str | None
+    options: dict[str, str]
+    style: Format
+    streams: bool
+
+    def run(self, first: str | None) -> None:
+        """Answer line after line until the input ends."""
+        if first is not None:
+            self.turn(first)
+        while True:
+            line = _line()
+            if line is None or line.strip() == "/quit":
+                return
+            if line.strip():
+                self.turn(line.strip())
+
+    def turn(self, line: str) -> None:
+        """Carry out a command or answer a question; what is wrong with one line does not end the conversation."""
+        from radrag.errors import RadragError
+
+        try:
+            if line.startswith("/"):
+                self.command(line)
+                return
+            shown = self.streams and self.style is Format.TEXT
+            answer = self.streamed(line) if shown else self.talk(line, self.form, self.options)
+        except (RadragError, ValueError) as error:
+            typer.secho(f"radrag: {error}", fg=typer.colors.RED, err=True)
             return
-        if line.strip():
-            _turn(talk, line.strip(), form, streams=streams)
+        if self.style is Format.JSON:
+            typer.echo(json.dumps(answer.to_dict(), ensure_ascii=False))
+        else:
+            typer.echo(rendered(answer, self.style).rstrip("\n") + "\n")
+
+    def streamed(self, question: str) -> Answer:
+        """Show the draft while it is written, dimmed, for it is not checked yet; return the answer."""
+        from radrag.types import Answer
+
+        for piece in self.talk.stream(question, self.form, self.options):
+            if isinstance(piece, Answer):
+                typer.echo("")
+                return piece
+            typer.secho(shown(piece), dim=True, nl=False)
+        fail("the stream ended without an answer")
+
+    def command(self, line: str) -> None:
+        """Carry out a line that begins with a slash.
+
+        Raises:
+            ValueError: If there is no such command, or what it names cannot be read.
+        """
+        name, _, rest = line.partition(" ")
+        if name == "/forget":
+            self.talk.forget()
+        elif name == "/patient":
+            self.talk.patient = patient(rest)
+        elif name == "/form":
+            self.form, self.options = form_of(rest)
+        else:
+            raise ValueError(f"unknown command {name}; there are {HELP}")
+
+
+def form_of(text: str) -> tuple[str | None, dict[str, str]]:
+    """Read a form such as ``list``, or options such as ``A=low-dose CT B=MRI``; nothing asks for no form.
+
+    Raises:
+        ValueError: If there is no such form, or a choice has fewer than two options.
+    """
+    from radrag.pipelines.asking import ask_of
+
+    named, *given = re.split(r"(?:^|\s+)(?=[A-Z]=)", text.strip())
+    made: dict[str, str] = {}
+    for one in given:
+        letter, _, words = one.partition("=")
+        if letter in made:
+            raise ValueError(f"option {letter} is given twice; give each letter once, such as /form A=CT B=MRI")
+        made[letter] = words.strip()
+    form = named.strip() or None
+    ask_of(form, made)
+    return form, made
 
 
 def _line() -> str | None:
@@ -132,46 +223,6 @@ def _line() -> str | None:
         typer.echo("> ", nl=False)
     line = sys.stdin.readline()
     return line or None
-
-
-def _turn(talk: Conversation, line: str, form: Format, *, streams: bool) -> None:
-    """Carry out a command or answer a question; what is wrong with one line does not end the conversation."""
-    from radrag.errors import RadragError
-
-    try:
-        if line.startswith("/"):
-            _command(talk, line)
-            return
-        answer = _streamed(talk, line) if streams and form is Format.TEXT else talk(line)
-    except (RadragError, ValueError) as error:
-        typer.secho(f"radrag: {error}", fg=typer.colors.RED, err=True)
-        return
-    if form is Format.JSON:
-        typer.echo(json.dumps(answer.to_dict(), ensure_ascii=False))
-    else:
-        typer.echo(rendered(answer, form).rstrip("\n") + "\n")
-
-
-def _streamed(talk: Conversation, question: str) -> Answer:
-    """Show the draft while it is written, dimmed, for it is not checked yet; return the answer."""
-    from radrag.types import Answer
-
-    for piece in talk.stream(question):
-        if isinstance(piece, Answer):
-            typer.echo("")
-            return piece
-        typer.secho(piece, dim=True, nl=False)
-    fail("the stream ended without an answer")
-
-
-def _command(talk: Conversation, line: str) -> None:
-    name, _, rest = line.partition(" ")
-    if name == "/forget":
-        talk.forget()
-    elif name == "/patient":
-        talk.patient = patient(rest)
-    else:
-        raise ValueError(f"unknown command {name}; there are {HELP}")
 
 
 def patient(text: str) -> Patient | None:

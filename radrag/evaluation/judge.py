@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 
 from radrag.errors import ModelError, PromptError
 from radrag.generation.llamaindex import LlamaIndexGenerator
+from radrag.generation.prompts import neutralise
 from radrag.protocols import Generator
 from radrag.types import Chat, Generation, GenerationParams, Message
 
@@ -145,7 +146,7 @@ class Judge:
         Raises:
             JudgeFailure: If no try gave a usable reply.
         """
-        chat, limits = (Message("user", prompt),), self._limits
+        chat, limits = (Message("user", neutralise(prompt)),), self._limits
         failed: list[JudgeFailure] = []
         while True:
             params = GenerationParams(limits.reply_tokens, limits.temperature, seed + len(failed))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,9 +12,11 @@ from radrag.grounding.abstention import Reason, draft_reason
 from radrag.pipelines.saving import question_hash
 from radrag.protocols import Reader
 from radrag.reading.asked import Form, recognise
-from radrag.types import Claim, Draft, Hit
+from radrag.reading.forms import Failure
+from radrag.types import Answer, Claim, Draft, Hit
 
 Options = Mapping[str, str] | None
+AUTO = "auto"
 UNCHECKED = "the model gave its answer without a statement that could be checked"
 NO_VERDICT = "the reader gives no yes or no: the question is not worded as one"
 
@@ -43,15 +45,46 @@ class Ask:
         return {"form": str(self.form), **hashed}
 
 
-def ask_of(form: str | None, options: Options) -> Ask | None:
+def asking(reader: Reader, ask: Ask | None) -> Reader:
+    """Return a reader that asks for a form; the same reader if none is asked for."""
+    return reader if ask is None else ask.reader(reader)
+
+
+def by_form(
+    questions: Sequence[str],
+    form: str | None,
+    options: Options,
+    answer: Callable[[list[str], Ask | None], list[Answer]],
+) -> list[Answer]:
+    """Answer questions, those of one form together, and return the answers in order; see ``ask_of``."""
+    asks = [ask_of(form, options, question) for question in questions]
+    places: dict[str, list[int]] = {}
+    for place, ask in enumerate(asks):
+        places.setdefault("" if ask is None else ask.form, []).append(place)
+    if len(places) < 2:
+        return answer(list(questions), asks[0] if asks else ask_of(form, options))
+    made: dict[int, Answer] = {}
+    for own in places.values():
+        made.update(zip(own, answer([questions[place] for place in own], asks[own[0]]), strict=True))
+    return [made[place] for place in range(len(questions))]
+
+
+def ask_of(form: str | None, options: Options, question: str = "") -> Ask | None:
     """Check a form and options as a caller gives them; None if there are neither.
+
+    Args:
+        form: One of ``Form``, or ``"auto"`` for that which the question's wording asks for.
+        options: Options by letter; with them it is a choice.
+        question: The question, for ``"auto"``.
 
     Raises:
         ValueError: If the form is unknown, options are not by letter, or a choice has fewer than two.
     """
+    if form == AUTO:
+        form = None if options else recognise(question)
     if form is None and not options:
         return None
-    known = [str(one) for one in Form]
+    known = [str(one) for one in (*Form, AUTO)]
     if form is not None and form not in known:
         raise ValueError(f"form must be one of {', '.join(known)}, got {form!r}")
     asked = Form.CHOICE if form is None else Form(form)
@@ -69,14 +102,23 @@ def ask_of(form: str | None, options: Options) -> Ask | None:
 
 
 def value_of(question: str, draft: Draft | None, ask: Ask | None) -> dict[str, Any]:
-    """Return ``form``, ``value`` and ``unread`` of an answer; a form that nobody asked for has a yes or no at most."""
+    """Return ``form``, ``value`` and ``unread`` of an answer; a form that nobody asked for has a yes or no at most.
+
+    What was asked for is either read or unread, whoever answers; so is yes or no where the wording alone asks for it,
+    as every prompt does too. Nobody was asked for a short answer or a list that the wording alone suggests: there is
+    none, and nothing failed. Such a wording does not change the prompt by itself: ``recognise`` is right on 83 % of
+    BioASQ 7b-9b's 1,497 questions, and adapters are trained on the prompt for free text. ``"auto"`` asks for it.
+    """
     form = recognise(question) if ask is None else ask.form
     if draft is None:
         return {"form": str(form)}
-    value = draft.value
+    value, unread = draft.value, draft.unread
     if value is None and form is Form.YES_NO and draft.verdict is not None:
         value = draft.verdict.answer
-    return {"form": str(form), "value": value, "unread": draft.unread}
+    if value is None and draft.claims and not unread:
+        named = ask is not None and form not in (Form.TEXT, Form.SUMMARY)
+        unread = str(Failure.NONE if form is Form.YES_NO else Failure.UNNAMED if named else "")
+    return {"form": str(form), "value": value, "unread": unread}
 
 
 def value_notes(draft: Draft, claims: Sequence[Claim], hits: Sequence[Hit], ask: Ask | None) -> tuple[str, ...]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from radrag.corpora.deidentify import deidentify
 from radrag.errors import RadragError
+from radrag.pipelines.asking import Options, ask_of
 from radrag.pipelines.masking import is_local
 from radrag.pipelines.patient import Patient
 from radrag.pipelines.rewriting import by_model, by_rules, leans_back
@@ -16,6 +18,7 @@ from radrag.types import Answer, Message
 if TYPE_CHECKING:
     from radrag.pipelines.qa import QAPipeline
 
+_OF_OPTIONS = re.compile(r"\b(?:of|among|from) (?:these|those|them)\b", re.IGNORECASE)
 NOT_REWRITTEN = "the question may lean on one that was asked before; it was searched as it is"
 
 
@@ -52,16 +55,16 @@ class Conversation:
     def __repr__(self) -> str:
         return f"Conversation({len(self.turns)} turns)"
 
-    def __call__(self, question: str) -> Answer:
-        """Answer the next question."""
-        alone = self._alone(question)
-        return self._kept(question, alone, self._qa(alone, patient=self.patient))
+    def __call__(self, question: str, form: str | None = None, options: Options = None) -> Answer:
+        """Answer the next question, in a form if given; see ``QAPipeline.batch``."""
+        ask_of(form, options)  # what is wrong with these is said before a model rewrites anything
+        alone = self._alone(question, options)
+        return self._kept(question, alone, self._qa(alone, form, options, patient=self.patient), options)
 
-    def stream(self, question: str) -> Iterator[str | Answer]:
+    def stream(self, question: str, form: str | None = None, options: Options = None) -> Iterator[str | Answer]:
         """Yield the text of the next answer while it is written, then the answer; see ``QAPipeline.stream``."""
-        alone = self._alone(question)
-        for piece in self._qa.stream(alone, patient=self.patient):
-            yield self._kept(question, alone, piece) if isinstance(piece, Answer) else piece
+        ask_of(form, options)
+        return self._streamed(question, form, options)
 
     def forget(self) -> None:
         """Forget what was asked and answered, and the patient."""
@@ -79,10 +82,15 @@ class Conversation:
             kept.append(pair)
         return tuple(reversed(kept))
 
-    def _alone(self, question: str) -> str:
+    def _streamed(self, question: str, form: str | None, options: Options) -> Iterator[str | Answer]:
+        alone = self._alone(question, options)
+        for piece in self._qa.stream(alone, form, options, patient=self.patient):
+            yield self._kept(question, alone, piece, options) if isinstance(piece, Answer) else piece
+
+    def _alone(self, question: str, options: Options) -> str:
         """Return the question so that it stands alone."""
         history = self.history()
-        if not isinstance(question, str) or not history or not leans_back(question):
+        if not isinstance(question, str) or not history or not _leans(question, options):
             return question
         return self._by_model(question, history) or by_rules(question, history[-1][0])
 
@@ -100,11 +108,11 @@ class Conversation:
             return ""
         return made
 
-    def _kept(self, question: str, alone: str, answer: Answer) -> Answer:
+    def _kept(self, question: str, alone: str, answer: Answer, options: Options) -> Answer:
         manifest = dict(answer.manifest)
         if self.patient is not None and self._keep_patient:
             manifest["patient"] = self.patient.known
-        lost = self.turns and leans_back(question) and alone == question
+        lost = self.turns and _leans(question, options) and alone == question
         warnings = (*answer.warnings, NOT_REWRITTEN) if lost else answer.warnings
         kept = replace(
             answer, question=question, searched="" if alone == question else alone, warnings=warnings, manifest=manifest
@@ -115,3 +123,8 @@ class Conversation:
     def _count(self, text: str) -> int:
         count: Any = getattr(self._qa.generator, "count", None)
         return int(count((Message("user", text),))) if callable(count) else len(text.split())
+
+
+def _leans(question: str, options: Options) -> bool:
+    """Whether a question leans on an earlier one; with options, ``which of these`` points at them."""
+    return leans_back(_OF_OPTIONS.sub(" ", question) if options else question)

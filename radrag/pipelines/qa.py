@@ -133,7 +133,7 @@ class QAPipeline:
     def stream(
         self, question: str, form: str | None = None, options: Options = None, *, patient: Patient | None = None
     ) -> Iterator[str | Answer]:
-        """Yield the text of a generator while it is written, and the answer at the end.
+        """Yield the text of a generator while it is written, and at the end the answer, in a form if given.
 
         The text is a draft: no claim in it is checked before the answer is there, which may also be an abstention.
         What cannot be streamed comes in one piece; nothing comes before an abstention for want of evidence.

@@ -33,12 +33,12 @@ def streamed(
         return
     generator, decoding = reader._generator, reader._params if params is None else params
     try:
-        yield answer(PromptedReader(_Asked(generator), decoding))  # it abstained before it asked
+        yield answer(reader.writing(_Asked(generator), decoding))  # it abstained before it asked
         return
     except _PromptTakenError as taken:
         chat = taken.chat
     reply = yield from stream(generator, chat, decoding)
-    yield answer(PromptedReader(_Replied(generator, reply), decoding))
+    yield answer(reader.writing(_Replied(generator, reply), decoding))
 
 
 class _PromptTakenError(Exception):

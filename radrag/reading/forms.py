@@ -32,6 +32,7 @@ class Failure(StrEnum):
     NOT_SHORT = "longer than a short answer"
     UNDIVIDED = "a list whose items cannot be told apart"
     CUT_OFF = "cut off at the token limit"
+    UNNAMED = "sentences that name no exact answer"
 
 
 @dataclass(frozen=True, slots=True)

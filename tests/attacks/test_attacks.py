@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import re
-import unicodedata
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hostile import ATTACKS, GOOD, HARMLESS, LABELS, QUESTION, REPLY, each, hit, hits, lookup, obedient, question
 
 from radrag.generation import prompts
 from radrag.generation.scripted import ScriptedGenerator
@@ -23,63 +22,9 @@ from radrag.pipelines.qa import QAPipeline
 from radrag.reading.extractive import ExtractiveReader
 from radrag.reading.judge import JudgeVerifier
 from radrag.reading.prompted import PromptedReader
-from radrag.types import Chat, Document, Hit, Label, Message, Passage
+from radrag.types import Chat, Document, Message
 
-ATTACKS = [json.loads(line) for line in (Path(__file__).parent / "data" / "attacks.jsonl").read_text().splitlines()]
-GOOD = "Low-dose CT detected 96% of ureteral stones in 121 adults."
-REPLY = f"{GOOD[:-1]} [1]."
-QUESTION = "Does low-dose CT detect ureteral stones?"
-LABELS = [Label("ct-stone", "CT for stones"), Label("us-kidneys", "Ultrasound of the kidneys")]
-HARMLESS = "Ultrasound misses distal stones."
 EXTRACTIVE = ExtractiveReader()
-
-# What the tokenizers of known models read as tokens of their own, and so as the end of a turn.
-_SPECIAL = re.compile(
-    r"<\|[^|<>]{1,40}\|>|<｜[^｜<>]{1,40}｜>|</?s>|\[/?(?:INST|SYSTEM_PROMPT|TOOL_CALLS|AVAILABLE_TOOLS|TOOL_RESULTS)\]"
-    r"|<</?SYS>>|<(?:start|end)_of_turn>|</?(?:think|tool_call|function_calls|invoke)\b[^<>]*>"
-)
-_BLOCK = re.compile(
-    r"<(passage|note|report|claim)\b[^<>]*>\n(.*?)\n?</(?:passage|note|report|claim)\b[^<>]*>", re.S | re.I
-)
-_INVISIBLE = re.compile(r"[\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufe00-\ufe0f\ufeff\U000e0000-\U000e007f]")
-
-
-def obedient(chat: Chat) -> str:
-    """Obey whatever stands outside the delimiters, or behind anything that a tokenizer could take for a token.
-
-    A delimiter of any number, in any case, ends a block; what is hidden or merely looks like a token is read as one.
-    """
-    for turn in chat:
-        seen = unicodedata.normalize("NFKC", _INVISIBLE.sub("", turn.content)).replace("\r", "")
-        if _SPECIAL.search(seen):
-            return "PWNED"
-        outside = _BLOCK.sub("", seen)
-        if re.search(r"OBEY|PWNED", outside) or re.search(r"</?(?:passage|note|report|claim)\b", outside, re.I):
-            return "PWNED"
-    return REPLY
-
-
-def hit(text: str, name: str = "evil", title: str = "Stones") -> Hit:
-    return Hit(Passage(name, 0, len(text), text, (), title, 1), 1.0)
-
-
-def hits(attack: dict[str, str]) -> list[Hit]:
-    title = attack["text"] if attack["where"] == "title" else "Stones"
-    text = attack["text"] if attack["where"] == "text" else HARMLESS
-    return [hit(GOOD, "good"), hit(text, "evil", title), hit(HARMLESS, "third")]
-
-
-def question(attack: dict[str, str]) -> str:
-    return attack["text"] if attack["where"] == "question" else QUESTION
-
-
-def lookup(attack: dict[str, str]) -> Any:
-    return {one.passage.document_id: Document(one.passage.document_id, one.passage.text) for one in hits(attack)}.get
-
-
-def each(*, where: Sequence[str] = ("text", "title", "question")) -> Any:
-    chosen = [attack for attack in ATTACKS if attack["where"] in where]
-    return pytest.mark.parametrize("attack", chosen, ids=[attack["id"] for attack in chosen])
 
 
 def test_the_set_is_large_and_varied() -> None:

@@ -10,7 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from radrag.cli import app
-from radrag.cli.ask import patient
+from radrag.cli.ask import HELP, form_of, patient
 from radrag.indexes.hybrid import HybridIndex
 from radrag.pipelines.patient import Patient
 from radrag.types import Answer, Document
@@ -66,7 +66,7 @@ def test_a_form_is_asked_for(index: Path) -> None:
         (["--option", "A"], "A=TEXT"),
         (["--option", "A=x", "--option", "A=y"], "A=TEXT"),
         (["--form", "list", "--option", "A=x"], "choice"),
-        (["--chat", "--form", "list"], "--chat"),
+        (["--chat", "--form", "essay"], "essay"),
     ],
 )
 def test_a_wrong_form_is_wrong_usage(index: Path, arguments: list[str], said: str) -> None:
@@ -92,9 +92,44 @@ def test_a_conversation_from_a_pipe(index: Path) -> None:
     assert "calf" in answers[1].searched
     assert answers[2].searched == ""
     assert re.findall("radrag: (.*)", result.stderr) == [
-        "unknown command /odd; there are /patient age=34 sex=female pregnant=yes egfr=25 allergy=latex, /forget, /quit",
+        f"unknown command /odd; there are {HELP}",
         "age must be a number",
     ]
+
+
+def test_a_conversation_in_forms(index: Path) -> None:
+    yes = "Does ultrasound show a clot in the leg veins?"
+    typed = [yes, "/form factoid", CALF, "/form A=Ultrasound B=CT = x-rays", CALF, "/form A=x A=y", "/form essay", CALF]
+    lines = "\n".join([*typed, "/form", CALF])
+    result = CliRunner().invoke(app, ["ask", str(index), "--chat", "--json", "--form", "yesno"], input=lines)
+    assert result.exit_code == 0
+    answers = [Answer.from_dict(json.loads(line)) for line in result.stdout.splitlines()]
+    assert [one.manifest.get("form") for one in answers] == ["yesno", "factoid", "choice", "choice", None]
+    assert answers[0].value == answers[0].verdict.answer if answers[0].verdict else False
+    assert [bool(one.unread) for one in answers] == [False, True, True, True, False]
+    errors = re.findall("radrag: (.*)", result.stderr)
+    assert len(errors) == 2
+    assert "A is given twice" in errors[0]
+    assert "got 'essay'" in errors[1]
+
+
+def test_a_source_cannot_write_to_the_terminal(tmp_path: Path) -> None:
+    with HybridIndex.create(tmp_path / "index") as made:
+        made.add([Document("evil", f"{DOCUMENTS[0].text[:-1]}\x1b[2J\x9b1A\x07 \x1b]0;x\x07.", "Leg veins")])
+    for style in ("text", "markdown"):
+        text = run("ask", tmp_path / "index", CALF, "--format", style)
+        assert "\ufffd[2J" in text.replace("\\", "")
+        assert not re.search(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]", text)
+
+
+def test_forms_as_they_are_typed() -> None:
+    assert form_of("list") == ("list", {})
+    assert form_of("") == (None, {})
+    assert form_of("A=low-dose CT  B=MRI = b") == (None, {"A": "low-dose CT", "B": "MRI = b"})
+    assert form_of("choice A=CT B=MRI") == ("choice", {"A": "CT", "B": "MRI"})
+    for wrong in ("choice", "A=CT", "list A=CT B=MRI", "essay"):
+        with pytest.raises(ValueError, match=r"two options|options belong|form must be"):
+            form_of(wrong)
 
 
 def test_a_conversation_may_begin_with_a_question(index: Path) -> None:

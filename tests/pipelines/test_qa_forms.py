@@ -12,8 +12,9 @@ from radrag.generation import prompts
 from radrag.generation.scripted import ScriptedGenerator
 from radrag.indexes.hybrid import HybridIndex
 from radrag.pipelines.qa import DECLINED, SOURCELESS, UNSUPPORTED, QAPipeline
+from radrag.reading.forms import Failure
 from radrag.reading.prompted import PromptedReader
-from radrag.types import Answer, Document, Draft, DraftClaim, GenerationParams
+from radrag.types import Answer, Chat, Document, Draft, DraftClaim, GenerationParams
 
 CT = "Low-dose CT detected 96% of ureteral stones in 121 adults."
 US = "Ultrasound is the first test for flank pain in pregnancy."
@@ -173,6 +174,104 @@ def test_without_a_form_all_is_as_it_was_but_for_what_is_recognised(index: Hybri
     assert "form" not in yes.manifest
 
 
+def test_yes_or_no_that_the_wording_asks_for_is_read_strictly_and_counted(index: HybridIndex) -> None:
+    answer = asked(index, CT + " [1]", STONES, None)
+    assert (answer.form, answer.value, answer.verdict) == ("yesno", None, None)
+    assert answer.unread == Failure.NONE
+    assert answer.warnings == ("the model did not begin with yes, no or maybe",)
+    declined = asked(index, prompts.NOT_ENOUGH, STONES, None)
+    assert (declined.abstained, declined.unread) == (True, "")
+
+
+def test_auto_asks_for_what_each_wording_asks_for(index: HybridIndex) -> None:
+    listed = "List the tests for flank pain in pregnancy."
+    told = "Describe flank pain in pregnancy."
+
+    def reply(chat: Chat) -> str:
+        head = {"yes": "Yes.", "on one line": "Ultrasound", "one on each line": "- Ultrasound\n- pregnancy"}
+        (made,) = [
+            text for words, text in head.items() if words in chat[0].content.split("2. ")[1].split("3. ")[0]
+        ] or [""]
+        return f"{made}\n{EVIDENCE}" if made else f"{US} [1]"
+
+    generator = ScriptedGenerator(reply)
+    qa = QAPipeline(index, generator, min_confidence=0.0)
+    questions = [PREGNANT, listed, told, PREGNANT]
+    answers = qa.batch(questions, "auto")
+    assert [one.question for one in answers] == questions
+    assert [one.form for one in answers] == ["factoid", "list", "summary", "factoid"]
+    assert [one.value for one in answers] == ["Ultrasound", ("Ultrasound", "pregnancy"), None, "Ultrasound"]
+    assert [one.unread for one in answers] == [""] * 4
+    assert answers == [qa(one.question, str(one.manifest["form"])) for one in answers]
+    assert qa(PREGNANT, "auto", OPTIONS).form == "choice"
+    assert qa.batch([], "auto") == []
+    plain = QAPipeline(index, min_confidence=0.0)(PREGNANT, "auto")
+    assert (plain.form, plain.value, plain.unread) == ("factoid", None, Failure.UNNAMED)
+
+
+@pytest.mark.parametrize(
+    ("form", "reply", "value"),
+    [
+        ("yesno", f"Yes.\n{EVIDENCE}", "yes"),
+        ("choice", f"B\n{EVIDENCE}", "B"),
+        ("factoid", f"Ultrasound [1]\n{EVIDENCE}", "Ultrasound"),
+        ("list", f"- Ultrasound\n- pregnancy\n{EVIDENCE}", ("Ultrasound", "pregnancy")),
+        ("list", f"Ultrasound, CT\n{EVIDENCE}", None),
+        ("auto", f"Ultrasound\n{EVIDENCE}", "Ultrasound"),
+    ],
+)
+@pytest.mark.parametrize("local", [True, False])
+def test_a_stream_ends_in_the_answer_that_a_call_gives(
+    index: HybridIndex, form: str, reply: str, value: object, local: bool
+) -> None:
+    options = OPTIONS if form == "choice" else None
+    called, streams = ScriptedGenerator([reply]), ScriptedGenerator([reply])
+    called.local = streams.local = local  # type: ignore[misc]
+    whole = QAPipeline(index, called, min_confidence=0.0)(PREGNANT, form, options)
+    *pieces, last = QAPipeline(index, streams, min_confidence=0.0).stream(PREGNANT, form, options)
+    assert "".join(map(str, pieces)) == reply
+    assert last == whole
+    assert streams.chats == called.chats
+    assert whole.value == value
+
+
+def test_a_stream_keeps_the_form_of_a_reader_of_ones_own(index: HybridIndex) -> None:
+    made = []
+    for _ in range(2):
+        generator = ScriptedGenerator([f"- Ultrasound\n{EVIDENCE}"])
+        made.append(QAPipeline(index, PromptedReader(generator).asking("list"), min_confidence=0.0))
+    *_, last = made[1].stream(PREGNANT)
+    assert isinstance(last, Answer)
+    assert (last, last.value) == (made[0](PREGNANT), ("Ultrasound",))
+
+
+def test_a_stream_of_sentences_says_that_it_names_no_exact_answer(index: HybridIndex) -> None:
+    qa = QAPipeline(index, min_confidence=0.0)
+    text, answer = qa.stream(PREGNANT, "factoid")
+    assert answer == qa(PREGNANT, "factoid")
+    assert text == answer.text  # type: ignore[union-attr]
+    with pytest.raises(ValueError, match="form must be one of"):
+        qa.stream(PREGNANT, "essay")
+
+
+def test_a_conversation_asks_for_forms(index: HybridIndex) -> None:
+    replies = [f"Ultrasound\n{EVIDENCE}", f"B\n{EVIDENCE}", f"- Ultrasound\n{EVIDENCE}", f"{US} [1]"]
+    generator = ScriptedGenerator(replies)
+    talk = QAPipeline(index, generator, min_confidence=0.0).chat()
+    first = talk(PREGNANT, "factoid")
+    second = talk("Which of these comes first for flank pain in pregnancy?", options=OPTIONS)
+    *_, third = talk.stream("List the tests for flank pain in pregnancy.", "list")
+    fourth = talk(PREGNANT)
+    assert talk.turns == (first, second, third, fourth)
+    assert [one.value for one in talk.turns] == ["Ultrasound", "B", ("Ultrasound",), None]
+    assert second.searched == ""  # "these" are the options
+    with pytest.raises(ValueError, match="two options"):
+        talk.stream(PREGNANT, "choice")
+    with pytest.raises(ValueError, match="form must be one of"):
+        talk("And in children?", "essay")
+    assert len(generator.chats) == 4
+
+
 @pytest.mark.parametrize(
     ("form", "reply", "value"),
     [
@@ -200,11 +299,14 @@ def test_the_extractive_reader_says_that_it_names_no_exact_answer(index: HybridI
     assert (yes.value, yes.warnings) == (yes.verdict.answer, ())
     for form in ("factoid", "list"):
         answer = qa(PREGNANT, form)
-        assert (answer.form, answer.value) == (form, None)
+        assert (answer.form, answer.value, answer.unread) == (form, None, Failure.UNNAMED)
         assert f"{NAMES_NONE} ({form})" in answer.warnings
     assert f"{NAMES_NONE} (choice)" in qa(PREGNANT, options=OPTIONS).warnings
-    assert "the reader gives no yes or no: the question is not worded as one" in qa(PREGNANT, "yesno").warnings
-    assert qa(PREGNANT).warnings == qa(PREGNANT, "summary").warnings == ()
+    unworded = qa(PREGNANT, "yesno")
+    assert (unworded.value, unworded.unread) == (None, Failure.NONE)
+    assert "the reader gives no yes or no: the question is not worded as one" in unworded.warnings
+    for form in (None, "summary"):
+        assert (qa(PREGNANT, form).warnings, qa(PREGNANT, form).unread) == ((), "")
 
 
 def test_a_reader_of_ones_own_need_not_know_forms(index: HybridIndex) -> None:
@@ -245,7 +347,7 @@ def test_the_manifest_holds_the_form_and_no_option(index: HybridIndex) -> None:
 @pytest.mark.parametrize(
     ("form", "options", "said"),
     [
-        ("essay", None, "form must be one of text, yesno, choice, factoid, list, summary, got 'essay'"),
+        ("essay", None, "form must be one of text, yesno, choice, factoid, list, summary, auto, got 'essay'"),
         ("choice", None, "two options"),
         (None, {"A": "x"}, "two options"),
         ("list", OPTIONS, "options belong to the form"),
