@@ -1,4 +1,4 @@
-"""``radrag evaluate``: questions, notes, findings, a file, run, diff; benchmarks are in ``evaluate_benchmarks``."""
+"""``radrag evaluate``: questions, notes, findings, a file, run, diff; other verbs are in ``evaluate_*`` beside this."""
 
 from __future__ import annotations
 
@@ -10,19 +10,8 @@ import typer
 from typer.core import TyperGroup
 
 from radrag.cli.app import fail, show
-from radrag.cli.ask import Adapter, Model, Quantize, generator
-from radrag.cli.evaluate_shared import (
-    Bars,
-    Controls,
-    IndexOption,
-    Keep,
-    Report,
-    Seed,
-    checked_reports,
-    compared,
-    finish,
-    index_or_shipped,
-)
+from radrag.cli.evaluate_options import Controls, IndexOption, Keep, Passages, Report, Run, Seed, Writer, folded
+from radrag.cli.evaluate_shared import Bars, checked_reports, compared, finish, index_or_shipped
 from radrag.cli.index import Folder, Json
 
 if TYPE_CHECKING:
@@ -32,6 +21,7 @@ if TYPE_CHECKING:
     from radrag.indexes.hybrid import HybridIndex
     from radrag.types import LabelledNote, Question
 
+NOTE_SOURCES = ("text", "characters", "neighbours", "guidelines")  # those that need no model and no rules
 LLAMA = ("torch", "transformers", "peft", "bitsandbytes")
 LLAMA_PASSAGES, LLAMA_TOKENS = 1, 24  # what the shipped model was trained on: texts of 512 tokens
 
@@ -51,19 +41,19 @@ commands = typer.Typer(cls=_Verbs, no_args_is_help=True, help="RAG against no RA
 
 def register(app: typer.Typer) -> None:
     """Hang the verbs under ``radrag``."""
-    from radrag.cli import evaluate_benchmarks
+    from radrag.cli import evaluate_benchmarks, evaluate_review
 
-    evaluate_benchmarks.register(commands)
+    for module in (evaluate_benchmarks, evaluate_review):
+        module.register(commands)
     app.add_typer(commands, name="evaluate")
 
 
 @commands.command()
+@folded
 def run(
     index: Folder,
     what: Annotated[str, typer.Argument(help="'questions' or 'notes' (shipped), or a .jsonl file of questions.")],
-    model: Model = None,
-    adapter: Adapter = None,
-    quantize: Quantize = None,
+    writer: Writer,
     labeller: Annotated[Path | None, typer.Option(help="Fitted labeller, for 'notes'.")] = None,
     seed: Seed = 0,
     out: Annotated[Path | None, typer.Option(help="Also write the JSON here, for `radrag evaluate diff`.")] = None,
@@ -81,7 +71,7 @@ def run(
             system: Any = _stored(opened, labeller)
             items = load_notes("test")
         else:
-            system = QAPipeline(opened, generator(model, adapter, quantize))
+            system = QAPipeline(opened, writer.load(), params=writer.params)
             items = load_questions() if what == "questions" else list(read_questions(what))
         made = compare(system, system.without_retrieval(), items, seed=seed)
     if out is not None:
@@ -90,11 +80,10 @@ def run(
 
 
 @commands.command()
+@folded
 def questions(
+    writer: Writer,
     index: IndexOption = None,
-    model: Model = None,
-    adapter: Adapter = None,
-    quantize: Quantize = None,
     llama_items: Annotated[
         int, typer.Option(help="Questions and notes that the small Llama answers, drawn at random; 0 leaves it out.")
     ] = 30,
@@ -102,7 +91,7 @@ def questions(
     controls: Controls = False,
     seed: Seed = 0,
     keep: Keep = None,
-    out: Annotated[Path, typer.Option("--report", help="Folder to write a report of each comparison to.")] = Path(
+    out: Annotated[Path, typer.Option("--report", help="Folder for the report and chart of each comparison.")] = Path(
         "radrag-report"
     ),
     as_json: Json = False,
@@ -116,10 +105,10 @@ def questions(
     items = load_questions()
     made: dict[str, Comparison] = {}
     with index_or_shipped(index) as opened, Bars(as_json) as bars:
-        system = QAPipeline(opened, generator(model, adapter, quantize))
-        name = "questions" if model is None else f"questions-{Path(model).name}"
+        system = QAPipeline(opened, writer.load(), params=writer.params)
+        name = "questions" if writer.model is None else f"questions-{Path(writer.model).name}"
         made[name] = compared(system, items, bars=bars, seed=seed, keep=keep, controls=controls).made
-        small = model is None and llama_items > 0 and _llama_there(as_json)
+        small = writer.model is None and llama_items > 0 and _llama_there(as_json)
         if small:
             made["questions-small-llama"] = _small_answers(opened, items, llama_items, bars, seed, keep)
         if labels:
@@ -133,7 +122,10 @@ def questions(
 def _write(made: dict[str, Comparison], folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for name, one in made.items():
-        one.to_html(folder / f"{name}.html", title=name.replace("-", " ").capitalize())
+        words = name.replace("-small-llama", ", small Llama").replace("-", " ")
+        title = words[:1].upper() + words[1:]
+        one.to_html(folder / f"{name}.html", title=title)
+        one.to_svg(folder / f"{name}.svg", title=title)
         one.to_markdown(folder / f"{name}.md")
         one.to_json(folder / f"{name}.json")
 
@@ -198,29 +190,36 @@ def _label_set(index: HybridIndex) -> Any:
 
 
 @commands.command()
+@folded
 def notes(
+    run: Run,
     index: IndexOption = None,
     labeller: Annotated[
         Path | None, typer.Option(help="Fitted labeller; by default one is fitted on what ships.")
     ] = None,
-    seed: Seed = 0,
-    keep: Keep = None,
-    report: Report = None,
-    as_json: Json = False,
+    controls: Annotated[
+        bool,
+        typer.Option("--controls", help="Also fitted anew without one source at a time."),
+    ] = False,
 ) -> None:
     """Evaluate a labeller on the shipped hand-written test notes, with retrieval and without."""
     from radrag.corpora import load_notes
+    from radrag.evaluation import label_ablations
     from radrag.pipelines.label import LabelPipeline
 
-    reports = checked_reports(report)
-    with index_or_shipped(index) as opened, Bars(as_json) as bars:
-        if labeller is None:
-            system: Any = LabelPipeline(opened, None, labels=_label_set(opened))
-            system = system.fit(load_notes("train"), load_notes("calibration"))
-        else:
-            system = LabelPipeline.load(labeller, opened)
-        made = compared(system, load_notes("test"), bars=bars, seed=seed, keep=keep).made
-    finish(made, reports, as_json, title="Labels of notes")
+    reports = checked_reports(run.report)
+    if controls and labeller is not None:
+        fail("--controls fits labellers anew on what ships, which --labeller was not; leave out one of the two")
+    with index_or_shipped(index) as opened, Bars(run.as_json) as bars:
+
+        def fitted(use: Sequence[str] | None = None) -> LabelPipeline:
+            made = LabelPipeline(opened, None, labels=_label_set(opened), use=use)
+            return made.fit(load_notes("train"), load_notes("calibration"))
+
+        system = fitted() if labeller is None else LabelPipeline.load(labeller, opened)
+        variants = label_ablations(fitted, NOTE_SOURCES) if controls else None
+        done = compared(system, load_notes("test"), bars=bars, seed=run.seed, keep=run.keep, ablations=variants)
+    finish(done.made, reports, run.as_json, title="Labels of notes")
 
 
 @commands.command()
@@ -241,31 +240,27 @@ def findings(
 
 
 @commands.command("file")
+@folded
 def of_file(
     file: Annotated[
         Path, typer.Argument(help="Questions, .jsonl: id, question; optionally verdict, answer, gold, ...")
     ],
+    writer: Writer,
+    run: Run,
     index: IndexOption = None,
-    k: Annotated[int, typer.Option("-k", help="Passages to retrieve.")] = 8,
-    model: Model = None,
-    adapter: Adapter = None,
-    quantize: Quantize = None,
+    k: Passages = 8,
     controls: Controls = False,
-    seed: Seed = 0,
-    keep: Keep = None,
-    report: Report = None,
-    as_json: Json = False,
 ) -> None:
     """Evaluate on a file of your own questions. `radrag evaluate FILE.jsonl` does the same."""
     from radrag.corpora import read_questions
     from radrag.pipelines.qa import QAPipeline
 
-    reports = checked_reports(report)
+    reports = checked_reports(run.report)
     items = list(read_questions(file))
-    with index_or_shipped(index) as opened, Bars(as_json) as bars:
-        system = QAPipeline(opened, generator(model, adapter, quantize), k=k)
-        made = compared(system, items, bars=bars, seed=seed, keep=keep, controls=controls).made
-    finish(made, reports, as_json, title=file.stem)
+    with index_or_shipped(index) as opened, Bars(run.as_json) as bars:
+        system = QAPipeline(opened, writer.load(), k=k, params=writer.params)
+        made = compared(system, items, bars=bars, seed=run.seed, keep=run.keep, controls=controls).made
+    finish(made, reports, run.as_json, title=file.stem)
 
 
 @commands.command()

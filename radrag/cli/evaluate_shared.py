@@ -1,4 +1,4 @@
-"""What the verbs of ``radrag evaluate`` share: options, the bar with its estimate, the run, and what is written."""
+"""What the verbs of ``radrag evaluate`` share: the bar with its estimate, the run, and what is written."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
@@ -17,23 +17,8 @@ if TYPE_CHECKING:
     from radrag.evaluation import Comparison
     from radrag.evaluation.benchmarks import Progress, Resumable
 
-Seed = Annotated[int, typer.Option(help="Seed of the resampling.")]
-Report = Annotated[
-    list[Path] | None, typer.Option("--report", help="Write the report here: .html, .md or .json. May be repeated.")
-]
-Keep = Annotated[
-    Path | None,
-    typer.Option(
-        "--keep", help="File to keep answers in (.jsonl); a run that was stopped goes on. It holds the texts."
-    ),
-]
-Sha = Annotated[str | None, typer.Option("--sha256", help="What the file's hash must be; it is printed otherwise.")]
-IndexOption = Annotated[Path | None, typer.Option("--index", help="Folder of an index; by default of what ships.")]
-Controls = Annotated[
-    bool,
-    typer.Option("--controls", help="Also without each question's own source, and with one part changed at a time."),
-]
-_WRITE = {".html": "to_html", ".md": "to_markdown", ".json": "to_json"}
+_SHOWN = 5
+_WRITE = {".html": "to_html", ".md": "to_markdown", ".json": "to_json", ".svg": "to_svg"}
 
 
 @contextmanager
@@ -75,20 +60,32 @@ class Bars:
         if self._bar is not None:
             self._bar.stop()
 
-    def side(self, name: str) -> Callable[[Progress], None] | None:
-        """Return what shows the progress of one side."""
+    def side(self, name: str, items: int) -> Callable[[Progress], None] | None:
+        """Return what shows the progress of one side; its bar stands there from the start.
+
+        Args:
+            name: Name of the side.
+            items: Items that it will be asked; less if some are of the same text.
+        """
         if self._bar is None:
             return None
-        bar = self._bar
-        tasks: list[Any] = []
+        bar, task = self._bar, self._bar.add_task(name, total=items)
+        said = False
 
         def step(now: Progress) -> None:
-            if not tasks:
-                tasks.append(bar.add_task(name, total=now.total))
+            nonlocal said
+            if not said:
                 bar.console.print(estimate(name, now), style="dim", highlight=False)
-            bar.update(tasks[0], completed=now.done)
+                said = True
+            bar.update(task, total=now.total, completed=now.done)
 
         return step
+
+    def announce(self, items: int, sides: int, batch: int) -> None:
+        """Say before a run how much there is to do, and when it will be known how long that takes."""
+        if self._bar is not None:
+            first = f"; the first {batch} of each will tell how long it takes" if items > batch else ""
+            self._bar.console.print(f"{items} items, {sides} systems{first}", style="dim", highlight=False)
 
 
 def estimate(name: str, now: Progress) -> str:
@@ -120,21 +117,39 @@ def compared(
     names: tuple[str, str] = ("RAG", "no RAG"),
     measures: Sequence[Any] | None = None,
     baseline: Any = None,
+    ablations: Mapping[str, Any] | None = None,
+    shown: str = "",
 ) -> Done:
-    """Compare a pipeline with its baseline; answers are kept, and what was kept is not asked again."""
+    """Compare a pipeline with its baseline; answers are kept, and what was kept is not asked again.
+
+    Args:
+        system: The pipeline.
+        items: Questions or notes.
+        bars: What shows the progress.
+        seed: Seed of the resampling.
+        keep: File of kept answers.
+        controls: Whether to run the leak control and the usual ablations of questions.
+        names: Names of both sides.
+        measures: Figures in place of the usual ones.
+        baseline: The other side; by default the pipeline without retrieval.
+        ablations: Variants of one's own, by name.
+        shown: What the bars say before the name of a side.
+    """
     from radrag.evaluation import compare, question_ablations
     from radrag.evaluation.benchmarks import Resumable
     from radrag.evaluation.benchmarks.cache import with_cost
 
     def kept(side: Any, name: str) -> Resumable:
-        return Resumable(side, keep, batch_size=batch, progress=bars.side(name))
+        return Resumable(side, keep, batch_size=batch, progress=bars.side(shown + name, len(items)))
 
     batch = 32 if len(items) > 64 else 8
+    variants = {**(ablations or {}), **(question_ablations(system) if controls else {})}
+    bars.announce(len(items), 2 + len(variants) + controls, batch)
     other = system.without_retrieval() if baseline is None else baseline
     sides = kept(system, names[0]), kept(other, names[1])
     outputs = [side.batch([item.text for item in items]) for side in sides]
-    variants = {name: kept(one, name) for name, one in question_ablations(system).items()} if controls else False
-    made = compare(*sides, items, seed=seed, names=names, measures=measures, ablations=variants)
+    changed = {name: kept(one, name) for name, one in variants.items()}
+    made = compare(*sides, items, seed=seed, names=names, measures=measures, ablations=changed)
     if controls:
         made = replace(made, leak=_leak(system, items, measures, outputs, seed))
     return Done(with_cost(made, *sides), *outputs)
@@ -176,14 +191,33 @@ def checked_reports(paths: Sequence[Path] | None) -> list[Path]:
 
 def finish(made: Comparison, reports: Sequence[Path], as_json: bool, *, title: str = "") -> None:
     """Write the reports and print the comparison with its tables."""
+    write_reports(made, reports, title=title)
+    show(made.to_dict(), "\n\n".join([str(made), *_failures(made), *map(as_text, made.tables)]), as_json)
+    say_written(reports, as_json)
+
+
+def _failures(made: Comparison) -> list[str]:
+    """Return the most frequent of what was withheld, invented or warned of, as text."""
+    most = made.failures[:_SHOWN]
+    lines = [f"  {one.what}: {one.system} {made.system}, {one.baseline} {made.baseline}" for one in most]
+    if len(made.failures) > _SHOWN:
+        lines.append(f"  ... and {len(made.failures) - _SHOWN} more kinds in the report")
+    return ["\n".join(["Declined, invented, warned of", *lines])] if lines else []
+
+
+def write_reports(made: Comparison, reports: Sequence[Path], *, title: str = "") -> None:
+    """Write a comparison in the ways that the names of the files say."""
     for path in reports:
-        if path.suffix == ".html":
-            made.to_html(path, title=title)
+        if path.suffix in (".html", ".svg"):
+            getattr(made, _WRITE[path.suffix])(path, title=title)
         else:
             getattr(made, _WRITE[path.suffix])(path)
-    show(made.to_dict(), "\n\n".join([str(made), *map(as_text, made.tables)]), as_json)
-    if reports and not as_json:
-        typer.echo(f"Written: {', '.join(map(str, reports))}")
+
+
+def say_written(files: Sequence[Path], as_json: bool) -> None:
+    """Say which files were written, unless only JSON is printed."""
+    if files and not as_json:
+        typer.echo(f"Written: {', '.join(map(str, files))}")
 
 
 def as_text(table: Any) -> str:

@@ -5,7 +5,7 @@ from radrag.evaluation.compare import compare
 from radrag.evaluation.comparison import Comparison
 from radrag.evaluation.diff import Difference, diff
 from radrag.evaluation.records import Row, Table
-from radrag.evaluation.review_sheet import export_sheet, import_reviews
+from radrag.evaluation.review_sheet import export_sheet, import_reviews, reviewed
 from radrag.evaluation.scores import Measure
 
 __all__ = [
@@ -20,4 +20,5 @@ __all__ = [
     "import_reviews",
     "label_ablations",
     "question_ablations",
+    "reviewed",
 ]

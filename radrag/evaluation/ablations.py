@@ -62,7 +62,9 @@ def label_ablations(make: Callable[[tuple[str, ...]], Any], sources: Sequence[st
     """Return labellers that each lack one source; each is fitted anew, as the weights of the others change with it.
 
     Args:
-        make: Takes the sources to use (``LabelPipeline(..., use=...)``) and returns a fitted labeller.
+        make: Takes the sources to use and returns a fitted labeller, such as
+            ``lambda use: LabelPipeline(index, None, labels=labels, use=use).fit(notes)``: a fitted labeller does not
+            keep the notes that calibrated it, so it cannot be fitted anew from itself.
         sources: Those of the whole system.
     """
     if len(sources) < 2:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections import Counter
 from collections.abc import Hashable, Mapping, Sequence
@@ -26,6 +25,7 @@ from radrag.evaluation.figures import (
     statistic_row,
 )
 from radrag.evaluation.leaks import leak_control as _leaks
+from radrag.evaluation.memory import PeakMemory
 from radrag.evaluation.records import Cost, Repeats, Row, Spread
 from radrag.evaluation.scores import (
     NOTE_MEASURES,
@@ -158,12 +158,13 @@ class _Run:
         """Run one side on all items, and measure what that took."""
         counted, meter = metered(side)
         began = time.perf_counter()
-        made = list(counted.batch([item.text for item in self.items]))
+        with PeakMemory() as peak:
+            made = list(counted.batch([item.text for item in self.items]))
         seconds = time.perf_counter() - began
         if len(made) != len(self.items):
             raise ValueError(f"{name} gave {len(made)} outputs for {len(self.items)} items; batch must give one each")
         tokens = (None, None) if meter is None else (meter.prompt_tokens, meter.new_tokens)
-        return made, Cost(name, round(seconds, 3), len(made), *tokens, _peak_bytes())
+        return made, Cost(name, round(seconds, 3), len(made), *tokens, peak.bytes, peak.own, peak.gpu_bytes)
 
     def repeats(
         self, sides: tuple[Any, Any], first: Sequence[Any], scores: tuple[Scores, Scores], count: int
@@ -213,10 +214,14 @@ def _with_set_figures(
 
 
 def _manifest(outputs: Sequence[Sequence[Any]], names: Sequence[str], seed: int) -> dict[str, Any]:
-    """Return what made the outputs; facts of single questions are left out."""
+    """Return what made the outputs; facts of single questions, such as the form it was asked in, are left out."""
     made: dict[str, Any] = {"seed": seed}
     for name, side in zip(names, outputs, strict=True):
-        made[name] = {key: value for key, value in side[0].manifest.items() if key != "question_sha256"}
+        made[name] = {
+            key: value
+            for key, value in side[0].manifest.items()
+            if key != "question_sha256" and all(key in one.manifest and one.manifest[key] == value for one in side)
+        }
     return made
 
 
@@ -228,13 +233,3 @@ def _differ(one: Any, other: Any) -> bool:
 
 def _some(values: Any) -> tuple[Any, ...]:
     return tuple(value for value in values if value is not None)
-
-
-def _peak_bytes() -> int:
-    """Return the most memory this process has held, in bytes; 0 where the system does not say."""
-    try:
-        import resource
-    except ImportError:
-        return 0
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return int(peak) if sys.platform == "darwin" else int(peak) * 1024

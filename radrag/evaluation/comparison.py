@@ -132,6 +132,20 @@ class Comparison:
 
         return written(render(self, title=title, cases=cases), path)
 
+    def to_svg(self, path: str | Path | None = None, *, title: str = "") -> str:
+        """Return the chart of all figures between 0 and 1 as one SVG file; write it too if a path is given.
+
+        Args:
+            path: Where to write it.
+            title: Heading, before the names of both sides.
+
+        Raises:
+            ValueError: If no figure lies between 0 and 1.
+        """
+        from radrag.evaluation.report.chart_file import render
+
+        return written(render(self, title=title), path)
+
     def __str__(self) -> str:
         lines = [f"{self.system} against {self.baseline}, {self.items} items"]
         for row in self.rows:

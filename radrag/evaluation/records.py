@@ -81,7 +81,7 @@ class Reliability:
 
     Attributes:
         side: Whose.
-        bins: Confidence and accuracy in 10 bins of equal width.
+        bins: Confidence and accuracy in bins of equal width.
         error: Expected calibration error.
     """
 
@@ -212,7 +212,9 @@ class Cost:
         items: Items.
         prompt_tokens: Tokens that a generator read; None if there is none, or it does not say.
         new_tokens: Tokens that it wrote.
-        peak_bytes: Most memory that the process had held by the end of this side's run; 0 if unknown.
+        peak_bytes: Most memory that the process held while this side ran, models and indexes included; 0 if unknown.
+        own_peak: Whether ``peak_bytes`` is of this run alone; else it is of the process since it began.
+        gpu_bytes: Most GPU memory that torch held while this side ran; 0 without CUDA.
     """
 
     side: str
@@ -221,6 +223,8 @@ class Cost:
     prompt_tokens: int | None = None
     new_tokens: int | None = None
     peak_bytes: int = 0
+    own_peak: bool = False
+    gpu_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)

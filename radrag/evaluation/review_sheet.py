@@ -10,6 +10,7 @@ import csv
 import hashlib
 import io
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,7 +31,8 @@ RUBRIC: Mapping[str, str] = {
 VALUES = ("yes", "no", "na")
 SIDES = ("A", "B")
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
-_FORMAT = 1
+_FORMAT = 2
+_PLAIN = re.compile(r"[^a-z0-9]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +52,14 @@ class Sheet:
     items: int
 
 
-def export_sheet(made: Comparison, folder: str | Path, *, seed: int = 0, items: int | None = None) -> Sheet:
+def export_sheet(
+    made: Comparison,
+    folder: str | Path,
+    *,
+    seed: int = 0,
+    items: int | None = None,
+    key: str | Path | None = None,
+) -> Sheet:
     """Write a blinded sheet with its key: ``sheet.csv``, ``sheet.html`` and ``key.json``.
 
     Args:
@@ -58,10 +67,11 @@ def export_sheet(made: Comparison, folder: str | Path, *, seed: int = 0, items: 
         folder: Where to write; made if it is not there.
         seed: Seed of the order of items and of the sides.
         items: How many items to draw; by default all.
+        key: File for the key; by default ``key.json`` in the folder.
 
     Raises:
         ValueError: If the comparison holds no texts, or fewer items than are wanted.
-        FileExistsError: If the folder holds a key already: reviews made with it could no longer be read.
+        FileExistsError: If there is a key or a sheet already: reviews made with it could no longer be read.
     """
     from radrag.evaluation.report.sheet import page
 
@@ -73,29 +83,37 @@ def export_sheet(made: Comparison, folder: str | Path, *, seed: int = 0, items: 
             "compare with texts=True"
         )
     target = Path(folder)
-    target.mkdir(parents=True, exist_ok=True)
-    sheet = Sheet(target / "sheet.csv", target / "sheet.html", target / "key.json", wanted)
-    if sheet.key.exists():
-        raise FileExistsError(f"{sheet.key} is there already; choose another folder, or its reviews cannot be read")
+    place = target / "key.json" if key is None else Path(key)
+    sheet = Sheet(target / "sheet.csv", target / "sheet.html", place, wanted)
+    for path in (sheet.key, sheet.sheet):
+        if path.exists():
+            raise FileExistsError(f"{path} is there already; choose another place, or its reviews cannot be read")
+    for parent in (target, place.parent):
+        parent.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(seed)
     chosen = [cases[i] for i in rng.permutation(len(cases))[:wanted]]
     swapped = rng.integers(0, 2, size=wanted).astype(bool).tolist()
     rows = [_row(number, case, swap) for number, (case, swap) in enumerate(zip(chosen, swapped, strict=True), 1)]
     text = _csv(rows)
-    key = {
+    kept = {
         "format": _FORMAT,
         "seed": seed,
         "sheet_sha256": hashlib.sha256(text.encode()).hexdigest(),
         "system": made.system,
         "baseline": made.baseline,
         "items": {
-            row["item"]: {"id": case.id, "group": case.group, "A": "baseline" if swap else "system"}
+            row["item"]: {
+                "id": case.id,
+                "group": case.group,
+                "A": "baseline" if swap else "system",
+                "shown_sha256": _shown_hash(row),
+            }
             for row, case, swap in zip(rows, chosen, swapped, strict=True)
         },
     }
     sheet.sheet.write_text(text, encoding="utf-8-sig", newline="")
     sheet.page.write_text(page(rows, columns(), RUBRIC, VALUES), encoding="utf-8")
-    sheet.key.write_text(json.dumps(key, indent=1) + "\n", encoding="utf-8")
+    sheet.key.write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
     return sheet
 
 
@@ -117,7 +135,8 @@ def import_reviews(key: str | Path, sheets: Mapping[str, str | Path], *, seed: i
         Share of "yes" on both sides with intervals, and how far reviewers agree; for ``Comparison.with_review``.
 
     Raises:
-        ValueError: If the key is none, a sheet has other columns or items, or a rating is not yes, no, na or empty.
+        ValueError: If the key is none, a sheet has other columns, items or texts than were exported with it, or a
+            rating is not yes, no, na or empty.
     """
     if not sheets:
         raise ValueError("sheets must name at least one reviewer and a filled sheet, got none")
@@ -127,6 +146,25 @@ def import_reviews(key: str | Path, sheets: Mapping[str, str | Path], *, seed: i
         ratings += _ratings(reviewer, Path(path), known["items"])
     groups = {item: str(facts["group"]) for item, facts in known["items"].items()}
     return results(ratings, tuple(RUBRIC), groups, seed)
+
+
+def reviewed(made: Comparison, key: str | Path, sheets: Mapping[str, str | Path], *, seed: int = 0) -> Comparison:
+    """Return a comparison with what reviewers said of it; see ``import_reviews``.
+
+    Raises:
+        ValueError: If the sheet was exported from another comparison.
+    """
+    known = _key(Path(key))
+    sides = (known.get("system"), known.get("baseline"))
+    ids = {case.id for case in made.cases}
+    strange = [str(facts["id"]) for facts in known["items"].values() if facts["id"] not in ids]
+    if strange or sides != (made.system, made.baseline):
+        why = f"item {strange[0]!r} is not in it" if strange else f"its sides are {made.system!r} and {made.baseline!r}"
+        raise ValueError(
+            f"{key} is of a comparison of {sides[0]!r} and {sides[1]!r} that is not this one: {why}; give the report "
+            "that the sheet was exported from"
+        )
+    return made.with_review(import_reviews(key, sheets, seed=seed))
 
 
 def _row(number: int, case: Case, swapped: bool) -> dict[str, str]:
@@ -149,6 +187,13 @@ def _shown(said: Said) -> bool:
     return bool(said.verdict) and not said.text.lower().startswith(said.verdict.lower())
 
 
+def _shown_hash(row: Mapping[str, str | None]) -> str:
+    """Return a hash of what a reviewer saw, by its ASCII letters and digits: spreadsheets change the rest."""
+    texts = [row.get(name) or "" for name in ("question", *(f"answer {side}" for side in SIDES))]
+    plain = "|".join(_PLAIN.sub("", text.lower()) for text in texts)
+    return hashlib.sha256(plain.encode()).hexdigest()
+
+
 def _csv(rows: Sequence[Mapping[str, str]]) -> str:
     made = io.StringIO(newline="")
     writer = csv.DictWriter(made, columns(), restval="")
@@ -166,7 +211,9 @@ def _key(path: Path) -> dict[str, Any]:
     try:
         known: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         items = known["items"]
-        good = known["format"] == _FORMAT and all(facts["A"] in ("system", "baseline") for facts in items.values())
+        good = known["format"] == _FORMAT and all(
+            facts["A"] in ("system", "baseline") and facts["shown_sha256"] for facts in items.values()
+        )
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"{path} is not the key of a review: {error!r}; give the key.json of export_sheet") from error
     if not good:
@@ -188,6 +235,11 @@ def _ratings(reviewer: str, path: Path, items: Mapping[str, Any]) -> list[Rating
             why = "is there twice" if item in seen else "is not in the key"
             raise ValueError(f"{path}: item {item!r} {why}; give the sheet that belongs to this key")
         seen.add(item)
+        if _shown_hash(row) != items[item]["shown_sha256"]:
+            raise ValueError(
+                f"{path}: item {item} has another question or other answers than were exported with this key, so which "
+                "answer is whose is not known; give the key that belongs to this sheet"
+            )
         for side in SIDES:
             which = items[item]["A"] if side == "A" else _OTHER[items[item]["A"]]
             for criterion in RUBRIC:

@@ -150,7 +150,14 @@ def _with_reader(system: Any, change: Callable[[Any], None]) -> Any:
 
 
 def metered(system: Any) -> tuple[Any, Meter | None]:
-    """Return the pipeline with its generator counted; as it is, and None, if it has none."""
+    """Return the pipeline with its generator counted; as it is, and None, if it has none.
+
+    A system whose generator is not in a reader of ours counts it by a method ``metered`` of its own.
+    """
+    own = getattr(system, "metered", None)
+    if own is not None:
+        found: tuple[Any, Meter | None] = own()
+        return found
     generator = getattr(getattr(system, "_reader", None), "_generator", None)
     if generator is None:
         return system, None

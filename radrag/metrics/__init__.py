@@ -24,6 +24,7 @@ from radrag.metrics.bleu_score import bleu, sentence_bleu
 from radrag.metrics.calibration import ReliabilityBin, brier, expected_calibration_error, reliability_table
 from radrag.metrics.citations import CitationScore, CitedClaim, citation_scores, quote_exactness, unsupported_rate
 from radrag.metrics.classification import Confusion, accuracy, auprc, auroc, confusion, f1, multilabel_f1
+from radrag.metrics.conformal import SetScore, set_scores
 from radrag.metrics.label_table import LabelRow, multilabel_exact_match, multilabel_table, per_label
 from radrag.metrics.prf import PrecisionRecallF1
 from radrag.metrics.ranking import average_precision, hit, ndcg, precision, recall, reciprocal_rank
@@ -56,6 +57,7 @@ __all__ = [
     "ReliabilityBin",
     "RetrievalScore",
     "RiskCoverage",
+    "SetScore",
     "SignTest",
     "Slice",
     "Snippet",
@@ -109,6 +111,7 @@ __all__ = [
     "rouge_su",
     "semantic_match",
     "sentence_bleu",
+    "set_scores",
     "sign_test",
     "token_f1",
     "trec_gmap",

@@ -1,17 +1,24 @@
 from __future__ import annotations
 
+import csv
 import json
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import pytest
+import typer
 from typer.testing import CliRunner
 
-from radrag.cli import app
+from radrag.cli import app, evaluate, evaluate_options
+from radrag.cli.evaluate_options import Run, folded
 from radrag.cli.evaluate_shared import estimate
+from radrag.corpora import load_notes, load_protocols, read_questions
 from radrag.evaluation.benchmarks import Progress
 from radrag.evaluation.comparison import Comparison
+from radrag.generation.scripted import ScriptedGenerator
 
+PARTS = ("train", "calibration", "test")
 FACTS = {"1": "Zinc is safe in children.", "2": "Lead harms children.", "3": "Iron helps anaemia."}
 
 
@@ -50,11 +57,13 @@ def asked(tmp_path: Path) -> Path:
 
 def test_a_file_in_the_place_of_a_verb(index: Path, asked: Path, tmp_path: Path) -> None:
     kept, report = tmp_path / "kept.jsonl", tmp_path / "report.json"
-    options = ("--index", index, "--keep", kept, "--report", report, "--report", tmp_path / "report.html", "--json")
+    options = ("--index", index, "--keep", kept, "--report", report, "--report", tmp_path / "report.html", "--report",
+               tmp_path / "chart.svg", "--json")  # fmt: skip
     made = json.loads(run("evaluate", asked, *options))
     assert made["items"] == 2
     assert Comparison.read(report).items == 2
     assert (tmp_path / "report.html").read_text(encoding="utf-8").startswith("<!doctype html>")
+    assert '<title id="title">asked: RAG against no RAG</title>' in (tmp_path / "chart.svg").read_text("utf-8")
     lines = kept.read_bytes()
     assert len(lines.splitlines()) == 4  # two questions, two sides
     again = json.loads(run("evaluate", "file", asked, *options))
@@ -89,6 +98,9 @@ def test_pubmedqa_in_both_settings(tmp_path: Path) -> None:
     assert given["rows"][1]["metric"].startswith("macro-F1")
     found = json.loads(run("evaluate", "pubmedqa", file, "--setting", "retrieved", "--json"))
     assert found["manifest"]["benchmark"]["pool"].startswith("3 abstracts")
+    assert found["manifest"]["RAG"]["min_confidence"] > 0
+    forced = json.loads(run("evaluate", "pubmedqa", file, "--setting", "retrieved", "--answer-all", "--json"))
+    assert forced["manifest"]["RAG"]["min_confidence"] == 0
     assert "MIT licence" in run("evaluate", "pubmedqa", file, "--split", split)
     assert "--controls are for" in run("evaluate", "pubmedqa", file, "--controls", code=1)
 
@@ -123,13 +135,10 @@ def test_mirage_asks_for_what_it_needs(tmp_path: Path) -> None:
 
 
 def test_mirage_by_dataset(index: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from radrag.cli import evaluate_benchmarks
-    from radrag.generation.scripted import ScriptedGenerator
-
     def generator(*_: object) -> ScriptedGenerator:
         return ScriptedGenerator(lambda chat: "A" if "<passage" in chat[-1].content else "B")
 
-    monkeypatch.setattr(evaluate_benchmarks, "generator", generator)
+    monkeypatch.setattr(evaluate_options, "generator", generator)
     options = {"A": "yes", "B": "no"}
     questions = {
         name: {str(n): {"question": f"{name} {n}?", "options": options, "answer": "A"} for n in range(2)}
@@ -163,3 +172,152 @@ def test_an_estimate_says_what_is_left() -> None:
     first = Progress(10, 40, 2, 4.0, 15.0, 800, 3000)
     assert estimate("RAG", first) == "RAG: 2 answered before; 8 in 4.0 s; about 15 s and 3,000 tokens for 30 more"
     assert estimate("RAG", Progress(8, 8, 0, 4.0, 0.0, None, None)) == "RAG: 8 in 4.0 s"
+    assert estimate("RAG", Progress(9, 9, 9, 0.0, 0.0, None, None)) == "RAG: 9 answered before; 0 in 0.0 s"
+
+
+def test_options_of_a_group_stand_as_options() -> None:
+    seen: list[object] = []
+    commands = typer.Typer()
+
+    def verb(file: Annotated[str, typer.Argument()], run: Run, wide: bool = False) -> None:
+        """Do."""
+        seen.append((file, run, wide))
+
+    commands.command()(folded(verb))
+    result = CliRunner().invoke(commands, ["a", "--seed", "3", "--wide", "--report", "x.md", "--json"])
+    assert result.exit_code == 0, result.output
+    assert seen == [("a", Run(seed=3, report=[Path("x.md")], as_json=True), True)]
+
+
+def test_what_there_is_to_do_is_said_before(index: Path, asked: Path) -> None:
+    said = run("evaluate", asked, "--index", index)
+    assert said.index("2 items, 2 systems") < said.index("RAG: 2 in") < said.index("no RAG: 2 in")
+
+
+def test_what_went_wrong_is_printed_too(index: Path, tmp_path: Path) -> None:
+    asked = tmp_path / "asked.jsonl"
+    rows = [{"id": str(n), "question": f"Which telescope sees galaxy {n}?", "answerable": False} for n in range(2)]
+    asked.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    said = run("evaluate", asked, "--index", index)
+    (line,) = [line for line in said.splitlines() if line.startswith("  abstained: ") and "2 RAG" in line]
+    assert line.endswith(", 0 no RAG")
+
+
+def test_an_answer_may_be_cut_short(asked: Path) -> None:
+    assert "--max-tokens must be at least 1, got 0" in run("evaluate", asked, "--max-tokens", "0", code=1)
+
+
+def test_bioasq_with_exact_answers(index: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    url = "http://www.ncbi.nlm.nih.gov/pubmed/"
+    asked = [
+        ("f1", "factoid", "Which metal is safe in children?", [["zinc"]]),
+        ("f2", "factoid", "Which metal is not safe in children?", [["lead"]]),
+        ("l1", "list", "List the metals studied in children.", [["zinc"], ["lead"]]),
+        ("l2", "list", "List the metals safe in children.", [["zinc"]]),
+    ]
+    gold = [
+        {"id": name, "type": kind, "body": body, "exact_answer": exact, "documents": [url + name[1]],
+         "snippets": [], "ideal_answer": ["Zinc is safe in children."]}
+        for name, kind, body, exact in asked
+    ]  # fmt: skip
+
+    def reply(chat: Any) -> str:
+        words = chat[0].content
+        if "<passage" not in chat[-1].content:
+            return "Not enough evidence."
+        named = "- zinc" if "items first" in words else "Zinc" if "answer itself first" in words else ""
+        return f"{named}\n\nEvidence:\nZinc is safe in children. [1]" if named else "Zinc is safe in children. [1]"
+
+    monkeypatch.setattr(evaluate_options, "generator", lambda *_: ScriptedGenerator(reply))
+    file = write(tmp_path / "gold.json", {"questions": gold})
+    made = json.loads(run("evaluate", "bioasq", file, "--index", index, "--model", "x", "-k", "1", "--json"))
+    figures = {row["metric"]: row for row in made["rows"]}
+    answered = [one["id"] for one in made["cases"] if not one["system"]["abstained"]]
+    assert len(answered) == 4
+    assert figures["exact answer of factoids, right"]["system"]["value"] == 0.5
+    assert figures["exact answer of lists, F1"]["system"]["value"] == pytest.approx((2 / 3 + 1) / 2)
+    assert figures["exact answer of lists, F1"]["baseline"]["value"] == 0.0
+    official = {table["title"]: {row[0]: row[1] for row in table["rows"]} for table in made["tables"]}
+    ours = official["Phase B, official measures: RAG"]
+    assert (ours["factoid: strict accuracy"], ours["list: recall"]) == ("0.5000", "0.7500")
+    assert ours["ideal: ROUGE-2 F1"] == "1.0000"
+    assert official["Phase B, official measures: no RAG"]["factoid: strict accuracy"] == "0.0000"
+
+
+def _fill(sheet: Path, target: Path, rate: Callable[[dict[str, str], str, str], str]) -> Path:
+    with sheet.open(encoding="utf-8-sig", newline="") as file:
+        reader = csv.DictReader(file)
+        names, rows = list(reader.fieldnames or ()), list(reader)
+    for row in rows:
+        for side in "AB":
+            for criterion in ("correct", "complete", "harmful", "citation supports"):
+                row[f"{side}: {criterion}"] = rate(row, side, criterion)
+    with target.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, names)
+        writer.writeheader()
+        writer.writerows(rows)
+    return target
+
+
+def test_shipped_questions_with_their_chart(
+    index: Path, asked: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    items = list(read_questions(asked))
+    monkeypatch.setattr("radrag.corpora.load_questions", lambda: items)
+    options = ("--index", index, "--llama-items", "0", "--no-labels", "--report", tmp_path / "made")
+    said = run("evaluate", "questions", *options)
+    assert "questions\nRAG against no RAG, 2 items" in said
+    assert sorted(path.name for path in (tmp_path / "made").iterdir()) == [
+        "questions.html", "questions.json", "questions.md", "questions.svg",
+    ]  # fmt: skip
+    assert "Questions: RAG against no RAG" in (tmp_path / "made" / "questions.svg").read_text("utf-8")
+
+
+def test_notes_with_one_source_out_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    names = [one.id for one in load_protocols()[:3]]
+    notes = {part: [note for note in load_notes(part) if note.label in names] for part in PARTS}
+    monkeypatch.setattr("radrag.corpora.load_notes", lambda part: notes[part])
+    monkeypatch.setattr("radrag.corpora.load_protocols", lambda: load_protocols()[:3])
+    monkeypatch.setattr("radrag.corpora.load_evidence", tuple)
+    made = json.loads(run("evaluate", "notes", "--controls", "--json"))
+    assert made["items"] == len(notes["test"])
+    assert [one["name"] for one in made["ablations"]] == [f"without {one}" for one in evaluate.NOTE_SOURCES]
+    assert all(one["cells"] for one in made["ablations"])
+    assert "leave out one of the two" in run("evaluate", "notes", "--controls", "--labeller", tmp_path, code=1)
+
+
+def test_a_blinded_review_from_end_to_end(index: Path, asked: Path, tmp_path: Path) -> None:
+    report = tmp_path / "made.json"
+    run("evaluate", asked, "--index", index, "--report", report, "--json")
+    folder, key = tmp_path / "sheets", tmp_path / "mine" / "key.json"
+    said = run("evaluate", "review-export", report, "--out", folder, "--key", key, "--seed", "4")
+    assert "2 items." in said
+    assert sorted(path.name for path in folder.iterdir()) == ["sheet.csv", "sheet.html"]
+    assert "RAG" not in (folder / "sheet.csv").read_text("utf-8-sig")
+
+    def by_sources(row: dict[str, str], side: str, criterion: str) -> str:
+        good = bool(row[f"sources {side}"])  # only the system with retrieval has any
+        return "yes" if good and criterion != "harmful" else "no"
+
+    def contrary(row: dict[str, str], side: str, criterion: str) -> str:
+        return "yes" if criterion == "correct" else by_sources(row, side, criterion)
+
+    ann = _fill(folder / "sheet.csv", tmp_path / "a.csv", by_sources)
+    bob = _fill(folder / "sheet.csv", tmp_path / "bob.csv", contrary)
+    options = ("--key", key, "--comparison", report, "--report", tmp_path / "r.json", "--report", tmp_path / "r.html")
+    said = run("evaluate", "review-import", f"Ann={ann}", bob, *options)
+    assert "Cohen's kappa" in said
+    made = Comparison.read(tmp_path / "r.json").review
+    assert made is not None
+    assert made.reviewers == {"Ann": 2, "bob": 2}
+    shares = {row.metric: (row.system.value, row.baseline.value) for row in made.rows}
+    assert shares == {"correct": (1.0, 0.5), "complete": (1.0, 0.0), "harmful": (0.0, 0.0),
+                      "citation supports": (1.0, 0.0)}  # fmt: skip
+    agreed = {one.criterion: one for one in made.agreement}
+    assert agreed["correct"].share == 0.5
+    assert agreed["correct"].kappa == 0.0  # Bob says yes to all: chance explains it
+    assert agreed["complete"].kappa == 1.0
+    assert "Human review" in (tmp_path / "r.html").read_text("utf-8")
+    assert json.loads(run("evaluate", "review-import", ann, *options, "--json"))["reviewers"] == {"a": 2}
+    assert "a reviewer of its own" in run("evaluate", "review-import", ann, ann, *options, code=1)
+    assert "is not JSON" in run("evaluate", "review-export", asked, "--out", tmp_path / "x", code=1)

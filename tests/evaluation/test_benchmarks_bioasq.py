@@ -1,17 +1,23 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
 from radrag.errors import CorpusError
+from radrag.evaluation import compare
 from radrag.evaluation.benchmarks import BioASQQuestion, read_bioasq, read_submission, score_phase_a, score_phase_b
-from radrag.evaluation.benchmarks.bioasq import GoldSnippet, Submitted, located, pmid_of, submitted
+from radrag.evaluation.benchmarks.bioasq import GoldSnippet, Submitted, exact_of, located, pmid_of, submitted
 from radrag.evaluation.benchmarks.bioasq_scores import ideal_measures
-from radrag.metrics import Snippet, bioasq_documents, bioasq_snippets, rouge_n, rouge_su
-from radrag.types import Answer, Claim, Document, Hit, Passage, Verdict
+from radrag.evaluation.benchmarks.exact import InForms, exact_measures, joined
+from radrag.evaluation.benchmarks.given import GivenPassages
+from radrag.generation.scripted import ScriptedGenerator
+from radrag.metrics import Snippet, bioasq_documents, bioasq_snippets, holm, rouge_n, rouge_su
+from radrag.pipelines.qa import QAPipeline
+from radrag.types import Answer, Claim, Document, Hit, Passage, Section, Verdict
 
 URL = "http://www.ncbi.nlm.nih.gov/pubmed/"
 
@@ -139,7 +145,7 @@ def test_gold_snippets_are_found_in_the_texts_of_an_index() -> None:
     assert text[kept.begin : kept.end + 1] == wanted.text
     passage = Passage("PMID:1", 16, len(text), text[16:])
     answer = Answer("Q?", (Claim("It is.", (), True, 1.0),), Verdict("yes", {}), evidence=(Hit(passage, 1.0),) * 2)
-    sent = submitted(answer)
+    sent = submitted(answer, "yesno")
     assert sent == Submitted(("1",), (Snippet("1", 16, len(text) - 1),) * 2, ("yes",), "It is.")
     made = score_phase_a(found, {"0": sent, "1": sent})
     exact = bioasq_snippets(sent.snippets, [Snippet("1", kept.begin, kept.end)])
@@ -148,11 +154,107 @@ def test_gold_snippets_are_found_in_the_texts_of_an_index() -> None:
 
 def test_an_abstention_submits_no_answer_and_the_best_ten() -> None:
     hits = tuple(Hit(Passage(f"PMID:{n}", 0, 4, "Text"), 1.0) for n in range(12))
-    made = submitted(Answer("Q?", (Claim("Draft.", (), False, 0.0),), Verdict("yes", {}), True, "why", evidence=hits))
+    drafted = Answer("Q?", (Claim("Draft.", (), False, 0.0),), Verdict("yes", {}), True, "why", evidence=hits)
+    made = submitted(drafted, "yesno")
     assert (made.exact, made.ideal) == ((), "")
     assert made.documents == tuple(str(n) for n in range(10))
     assert len(made.snippets) == 10
     assert pmid_of("PMID:12") == pmid_of(URL + "12") == pmid_of(URL + "12/") == "12"
+
+
+def _exact(form: str, value: Any, *, abstained: bool = False) -> Answer:
+    return Answer("Q?", abstained=abstained, form=form, value=value)
+
+
+def test_exact_answers_are_submitted_by_the_type_of_the_question() -> None:
+    words = Answer("Q?", (Claim("It is aspirin.", (), True, 1.0),), Verdict("yes", {}))
+    # A verdict is no answer to a question for a name.
+    assert submitted(words, "factoid").exact == submitted(words, "summary").exact == ()
+    assert submitted(words, "yesno", _exact("factoid", "aspirin")).exact == ("yes",)
+    made = submitted(words, "factoid", _exact("factoid", "aspirin"))
+    assert (made.exact, made.ideal) == (("aspirin",), "It is aspirin.")
+    assert submitted(words, "list", _exact("list", ("a", "b"))).exact == ("a", "b")
+    assert submitted(words, "list", _exact("list", ("a", "b"), abstained=True)).exact == ()
+    assert submitted(words, "list", _exact("list", None)).exact == ()
+    assert exact_of(_exact("factoid", tuple("abcdef"))) == tuple("abcde")  # as many as the benchmark takes
+
+
+class Typed:
+    """Answers in the form asked for: the last word of the question, or its last two words as a list."""
+
+    manifest: ClassVar[dict[str, Any]] = {"name": "typed"}
+
+    def __init__(self, alone: bool = False) -> None:
+        self.alone = alone
+        self.asked: list[tuple[str | None, list[str]]] = []
+
+    def without_retrieval(self) -> Typed:
+        return Typed(alone=True)
+
+    def batch(self, texts: Sequence[str], form: str | None = None) -> list[Answer]:
+        self.asked.append((form, list(texts)))
+        words = [text.rstrip("?").split() for text in texts]
+        values = [None if self.alone else one[-1] if form == "factoid" else tuple(one[-2:]) for one in words]
+        return [
+            Answer(text, (Claim("So.", (), True, 1.0),), form=form or "", value=value, manifest={"form": form})
+            for text, value in zip(texts, values, strict=True)
+        ]
+
+
+ASKED = (
+    BioASQQuestion("l1", "Which two are a b?", "list", exact=(("a",), ("c",))),
+    BioASQQuestion("f1", "Which is x?", "factoid", exact=(("X", "ex"),)),
+    BioASQQuestion("f2", "Which is y?", "factoid", exact=(("z",),)),
+)
+
+
+def test_each_question_is_asked_in_its_form() -> None:
+    system = Typed()
+    asked = InForms(system, ASKED)
+    made = asked.batch([question.text for question in ASKED])
+    assert system.asked == [("factoid", ["Which is x?", "Which is y?"]), ("list", ["Which two are a b?"])]
+    assert [one.value for one in made] == [("a", "b"), "x", "y"]
+    assert asked.manifest["name"] == "typed"
+    assert asked.manifest != InForms(Typed(), ASKED[:2]).manifest
+    with pytest.raises(ValueError, match="none of the questions"):
+        asked.batch(["Another?"])
+    with pytest.raises(ValueError, match="of type factoid or list"):
+        InForms(system, [BioASQQuestion("s", "Why?", "summary")])
+    with pytest.raises(ValueError, match="other types"):
+        InForms(system, [ASKED[1], BioASQQuestion("l9", ASKED[1].text, "list")])
+
+
+def test_exact_answers_stand_beside_the_rest() -> None:
+    items = [question.question() for question in ASKED]
+    words = compare(Typed(), Typed(alone=True), items)
+    system = InForms(Typed(), ASKED)
+    exact = compare(system, system.without_retrieval(), items, measures=exact_measures(ASKED))
+    # Right: x of the factoids; of the list one of two given, one of two wanted.
+    assert [(row.metric, row.system.value, row.baseline.value) for row in exact.rows] == [
+        ("exact answer of factoids, right", 0.5, 0.0)
+    ]
+    assert exact.unscored == {"exact answer of lists, F1: fewer than 2 items": 1}
+    assert exact_measures(ASKED)[1].score(items[0], _exact("list", ("a", "b"))) == 0.5
+    assert "form" not in exact.manifest["RAG"]  # it is another one for each question
+    made = joined(words, exact)
+    assert [row.metric for row in made.rows] == [row.metric for row in (*words.rows, *exact.rows)]
+    tested = [row.p_value for row in made.rows if row.p_value is not None]
+    assert [row.adjusted for row in made.rows if row.p_value is not None] == list(holm(tested))
+    assert made.cases == words.cases
+    assert made.cost[0].items == 6
+    assert "exact answers: exact answer of lists, F1: fewer than 2 items" in made.unscored
+
+
+def test_tokens_of_exact_answers_are_counted() -> None:
+    passages = {question.text: Document(question.text, "The answer is x.", sections=(Section((), 0, 16),)) for
+                question in ASKED}  # fmt: skip
+    generator = ScriptedGenerator(lambda chat: "x\n\nEvidence:\nThe answer is x. [1]")
+    system = InForms(QAPipeline(GivenPassages(passages, "test"), generator, min_confidence=0.0), ASKED)
+    counted, meter = system.metered()
+    assert counted.batch([ASKED[1].text])[0].value == "x"
+    assert meter is not None
+    assert meter.prompt_tokens is None  # this generator does not count, so the sum is unknown, and not 0
+    assert system.without_retrieval().batch([ASKED[1].text])[0].form == "factoid"
 
 
 def test_ideal_answers_are_figures_of_a_comparison(tmp_path: Path) -> None:

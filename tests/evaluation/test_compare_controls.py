@@ -100,6 +100,20 @@ def test_no_question_finds_its_own_source(index: rr.HybridIndex, questions: list
         view.search("another question on a kidney stone", 12)
 
 
+def test_without_its_source_a_question_still_gets_k_passages(
+    qa: rr.QAPipeline, index: rr.HybridIndex, questions: list[Question]
+) -> None:
+    """What is refused is made up for from further down the ranking, so that the control changes one thing only."""
+    texts = [question.text for question in questions]
+    whole = qa.batch(texts)
+    left = variant(qa, index=without_own_source(index, questions)).batch(texts)
+    for question, before, after in zip(questions, whole, left, strict=True):
+        own = {span.document_id for span in question.gold}
+        deep = [name for name in _ids(index.search(question.text, 12)) if name not in own][:3]
+        assert _ids(after.evidence) == deep
+        assert len(after.evidence) == len(before.evidence) == 3
+
+
 def test_a_question_that_is_searched_masked_is_known_too(index: rr.HybridIndex) -> None:
     text = "How many weeks of follow-up for the kidney stone of John Smith, seen on 3 May 2021?"
     question = Question("q", text, gold=(GoldSpan("abstract-0", 0, 3, "The"),))

@@ -11,7 +11,9 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from defusedxml import ElementTree
 
 from radrag.evaluation import Comparison, Table, diff
 from radrag.evaluation.records import (
@@ -93,7 +95,7 @@ def report(text: str = "A kidney stone", name: str = "RAG") -> Comparison:
             Ablation("k = 2 passages", (cell,), 2),
         ),
         repeats=Repeats((0, 1), (Spread("right verdict", (0.7, 0.72), (0.3, 0.3)),), 5, 0),
-        cost=(Cost(name, 4.0, 40, 1200, 300, 2**30), Cost(f"no {name}", 2.0, 40)),
+        cost=(Cost(name, 4.0, 40, 1200, 300, 2**30, True, 2**31), Cost(f"no {name}", 2.0, 40)),
         failures=(Failure(f"warning: {text}", 3, 1),),
         cases=tuple(cases),
         review=HumanReview(
@@ -328,3 +330,70 @@ def test_two_reports_compared_on_a_page(tmp_path: Path) -> None:
     assert {tag for tag, _ in made.tags} & {"script", "img"} == set()
     assert [one["id"] for one in made.all("section")] == ["figures", "items", "settings"]
     assert "Right before, wrong now: 1" in "".join(made.words)
+
+
+def test_what_was_declined_is_told_beside_the_headline() -> None:
+    right = Said("Yes.", "yes", right=True)
+    cases = [
+        Case("1", "", "", "", Said("", abstained=True, right=False), right, "verdict"),
+        Case("2", "", "", "", right, Said("No.", "no", right=False), "verdict"),
+        Case("3", "", "", "", Said("", abstained=True, right=True), right, "abstention"),
+    ]
+    made = replace(report(), cases=tuple(cases)).to_markdown()
+    assert (
+        "Of 2 questions with a gold verdict RAG declined 1, and was right on 1 of 1 answered; no RAG declined 0, "
+        in made
+    )
+    assert "gold verdict RAG" not in replace(report(), cases=tuple(cases[1:])).to_markdown()
+
+
+def test_the_chart_as_a_file(tmp_path: Path) -> None:
+    path = tmp_path / "chart.svg"
+    text = report(text="<b>&").to_svg(path, title="Shipped")
+    assert path.read_text("utf-8") == text
+    assert len(text) < 20_000
+    root = ElementTree.fromstring(text)
+    svg = "{http://www.w3.org/2000/svg}"
+    assert root.get("role") == "img"
+    assert [root.find(f"{svg}{name}").get("id") for name in ("title", "desc")] == root.get("aria-labelledby").split()
+    assert root.find(f"{svg}title").text == "Shipped: RAG against no RAG"
+    assert "right verdict: RAG 0.700, no RAG 0.300, difference +0.400" in root.find(f"{svg}desc").text
+    shown = [one.text for one in root.iter(f"{svg}text")]
+    assert {"right verdict", "<b>&", "0.700 [0.600, 0.800]"} <= set(shown)
+    assert not re.search(r"href|url\(|@import|<script", text)
+    # A figure of 0.7 stands seven tenths of the way from the mark of 0 to that of 1.
+    ticks = {one.text: float(one.get("x")) for one in root.iter(f"{svg}text") if one.get("text-anchor") == "middle"}
+    values = {float(one.get("x")) for one in root.iter() if one.get("class") == "value"}
+    assert 100 < ticks["0"] < ticks["1"] < min(values)
+    first = next(one for one in root.iter(f"{svg}circle") if float(one.get("cy")) > 70)
+    assert float(first.get("cx")) == pytest.approx(ticks["0"] + 0.7 * (ticks["1"] - ticks["0"]), abs=0.1)
+    for colours in re.findall(r"\.page{fill:(#\w+);stroke:#\w+}text{fill:(#\w+)}", text):
+        assert contrast(*colours) > 7
+    with pytest.raises(ValueError, match="nothing to draw"):
+        replace(report(), rows=()).to_svg()
+
+
+def test_long_names_stay_within_the_chart() -> None:
+    long = replace(report(), system="a system with a very long name indeed, " * 2, baseline="another of that kind " * 3)
+    svg = "{http://www.w3.org/2000/svg}"
+    root = ElementTree.fromstring(long.to_svg(title="Labels"))
+    width = float(root.get("width"))
+    assert root.find(f"{svg}title").text.startswith("Labels: a system with")
+    for one in root.iter(f"{svg}text"):
+        letter = {"heading": 9.8, "quiet": 6.6, "value": 6.9}.get(one.get("class", ""), 7.8)  # of a wide font
+        if one.get("text-anchor") is None:
+            assert float(one.get("x")) + letter * len(one.text) <= width + 4, one.text
+        elif one.get("text-anchor") == "end":
+            assert float(one.get("x")) - letter * len(one.text) >= 0, one.text
+
+
+def contrast(one: str, other: str) -> float:
+    """Return the contrast ratio of WCAG 2.2."""
+
+    def light(colour: str) -> float:
+        parts = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+        linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+        return float(np.dot(linear, (0.2126, 0.7152, 0.0722)))
+
+    high, low = sorted((light(one), light(other)), reverse=True)
+    return (high + 0.05) / (low + 0.05)

@@ -9,6 +9,7 @@ import hashlib
 import json
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from compare_fakes import Fake, answer, question
 from hypothesis import given
 from hypothesis import strategies as st
 
-from radrag.evaluation import Comparison, compare, export_sheet, import_reviews
+from radrag.evaluation import Comparison, compare, export_sheet, import_reviews, reviewed
 from radrag.evaluation.review_results import krippendorff_alpha
 from radrag.evaluation.review_sheet import RUBRIC, columns, plain_cell
 from radrag.metrics import bootstrap, kappa, mcnemar, paired_bootstrap, permutation_test
@@ -202,7 +203,7 @@ def test_what_texts_hold_cannot_run(tmp_path: Path) -> None:
 
 def test_a_key_is_not_written_over(made: Comparison, tmp_path: Path) -> None:
     export_sheet(made, tmp_path)
-    with pytest.raises(FileExistsError, match="another folder"):
+    with pytest.raises(FileExistsError, match="choose another place"):
         export_sheet(made, tmp_path)
 
 
@@ -222,6 +223,11 @@ def test_a_sheet_needs_texts(made: Comparison, tmp_path: Path) -> None:
         (lambda text: text.replace("\n1,", "\n99,", 1), "'99' is not in the key"),
         (lambda text: text.replace("\n2,", "\n1,", 1), "is there twice"),
         (lambda text: text.replace(",yes,", ",maybe,", 1), "must be yes, no or na, got 'maybe'"),
+        (lambda text: text.replace("pepper", "pepper and salt", 1), "other answers than were exported"),
+        (
+            lambda text: text.replace("\n1,", "\n0,", 1).replace("\n2,", "\n1,", 1).replace("\n0,", "\n2,", 1),
+            "another question or other answers",
+        ),
     ],
 )
 def test_a_sheet_that_cannot_be_right_is_refused(made: Comparison, tmp_path: Path, change: Any, message: str) -> None:
@@ -230,6 +236,34 @@ def test_a_sheet_that_cannot_be_right_is_refused(made: Comparison, tmp_path: Pat
     filled.write_text(change(filled.read_text("utf-8")), "utf-8")
     with pytest.raises(ValueError, match=message):
         import_reviews(sheet.key, {"Ann": filled})
+
+
+def test_what_a_spreadsheet_does_to_texts_is_no_difference(made: Comparison, tmp_path: Path) -> None:
+    sheet = export_sheet(made, tmp_path)
+    filled = fill(sheet.sheet, tmp_path / "a.csv", lambda *_: "yes")
+    filled.write_text(filled.read_text("utf-8").replace("Is it", "IS  it\u00a0"), "utf-8")
+    assert import_reviews(sheet.key, {"Ann": filled}).reviewers == {"Ann": ITEMS}
+
+
+def test_the_sheet_of_another_export_is_refused(made: Comparison, tmp_path: Path) -> None:
+    """The items have the same numbers in both, and what stands where does not."""
+    first, second = export_sheet(made, tmp_path / "a", seed=1), export_sheet(made, tmp_path / "b", seed=2)
+    filled = fill(first.sheet, tmp_path / "filled.csv", lambda *_: "yes")
+    with pytest.raises(ValueError, match="the key that belongs to this sheet"):
+        import_reviews(second.key, {"Ann": filled})
+
+
+def test_a_review_belongs_to_its_comparison(made: Comparison, tmp_path: Path) -> None:
+    sheet = export_sheet(made, tmp_path / "sheets", key=tmp_path / "secret" / "key.json")
+    assert sheet.key.is_file()
+    assert sorted(path.name for path in (tmp_path / "sheets").iterdir()) == ["sheet.csv", "sheet.html"]
+    sheets = {"Ann": fill(sheet.sheet, tmp_path / "a.csv", lambda *_: "yes")}
+    review = reviewed(made, sheet.key, sheets).review
+    assert review == import_reviews(sheet.key, sheets)
+    with pytest.raises(ValueError, match="its sides are 'RAG' and 'Bare model'"):
+        reviewed(replace(made, system="RAG"), sheet.key, sheets)
+    with pytest.raises(ValueError, match="is not in it"):
+        reviewed(replace(made, cases=made.cases[1:]), sheet.key, sheets)
 
 
 def test_a_key_that_is_none(made: Comparison, tmp_path: Path) -> None:

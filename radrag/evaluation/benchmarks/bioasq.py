@@ -16,6 +16,7 @@ from typing import Any
 from radrag.errors import CorpusError
 from radrag.evaluation.benchmarks.files import field, read_json
 from radrag.metrics import Snippet
+from radrag.metrics.bioasq import MOST_FACTOIDS
 from radrag.types import Answer, Document, GoldSpan, Question
 
 NOTICE = (
@@ -107,12 +108,7 @@ def read_bioasq(path: str | Path, *, sha256: str | None = None) -> tuple[tuple[B
         CorpusError: If the file is something else, or an id stands twice.
     """
     value, digest = read_json(path, sha256)
-    made: dict[str, BioASQQuestion] = {}
-    for number, record in enumerate(_records(value, path), start=1):
-        name = field(record, "id", str, path, number)
-        if name in made:
-            raise CorpusError("this id stands twice", file=path, record=name)
-        made[name] = _question(record, name, path)
+    made = {name: _question(record, name, path) for name, record in _by_id(value, path).items()}
     return tuple(made.values()), digest
 
 
@@ -120,10 +116,7 @@ def read_submission(path: str | Path, *, sha256: str | None = None) -> tuple[dic
     """Read what a system submitted to phase A or B, by question, and the sha256 of the file."""
     value, digest = read_json(path, sha256)
     made: dict[str, Submitted] = {}
-    for number, record in enumerate(_records(value, path), start=1):
-        name = field(record, "id", str, path, number)
-        if name in made:
-            raise CorpusError("this id stands twice", file=path, record=name)
+    for name, record in _by_id(value, path).items():
         snippets = [_snippet(one, path, name) for one in record.get("snippets") or []]
         entities = _entities(record.get("exact_answer"), "list", path, name)
         made[name] = Submitted(
@@ -140,11 +133,17 @@ def pmid_of(url: str) -> str:
     return str(url).rstrip("/").rpartition("/")[2].removeprefix("PMID:")
 
 
-def _records(value: Any, path: object) -> list[Any]:
+def _by_id(value: Any, path: object) -> dict[str, Any]:
     found = value.get("questions") if isinstance(value, dict) else value
     if not isinstance(found, list) or not found:
         raise CorpusError('expected {"questions": [...]} with at least one', file=path)
-    return found
+    made: dict[str, Any] = {}
+    for number, record in enumerate(found, start=1):
+        name = field(record, "id", str, path, number)
+        if name in made:
+            raise CorpusError("this id stands twice", file=path, record=name)
+        made[name] = record
+    return made
 
 
 def _question(record: Mapping[str, Any], name: str, path: object) -> BioASQQuestion:
@@ -197,11 +196,16 @@ def _ideal(value: Any) -> list[str]:
     return [value] if isinstance(value, str) and value else [str(one) for one in value or () if one]
 
 
-def submitted(answer: Answer) -> Submitted:
-    """Return an answer as a submission: the best ten documents and passages retrieved, its verdict and its words.
+def submitted(answer: Answer, kind: str, exact: Answer | None = None) -> Submitted:
+    """Return an answer as a submission: the best ten documents and passages retrieved, its exact answer and its words.
 
-    Offsets of passages count from the start of the document's text, see ``located``. A pipeline names no entities, so a
-    factoid or list question gets no exact answer. An abstention submits what was found and no answer.
+    Offsets of passages count from the start of the document's text, see ``located``. An abstention submits what was
+    found and no answer.
+
+    Args:
+        answer: The answer in words.
+        kind: Type of the question, one of ``TYPES``: a verdict is an exact answer of a yes/no question only.
+        exact: The answer to a factoid or list question asked in that form; None where nobody asked.
     """
     pmids = tuple(dict.fromkeys(pmid_of(hit.passage.document_id) for hit in answer.evidence))
     snippets = tuple(
@@ -209,9 +213,19 @@ def submitted(answer: Answer) -> Submitted:
         for hit in answer.evidence[:MOST]
         if hit.passage.end > hit.passage.start
     )
-    verdict = () if answer.abstained or answer.verdict is None else (answer.verdict.answer,)
+    named = () if exact is None or kind not in ("factoid", "list") else exact_of(exact)
+    if kind == "yesno" and not answer.abstained and answer.verdict is not None:
+        named = (answer.verdict.answer,)
     ideal = " ".join(claim.text for claim in answer.claims if not answer.abstained)
-    return Submitted(pmids[:MOST], snippets, verdict, ideal)
+    return Submitted(pmids[:MOST], snippets, named, ideal)
+
+
+def exact_of(answer: Answer) -> tuple[str, ...]:
+    """Return the names that an answer to a factoid or list question gives; none if it abstained or was not read."""
+    if answer.abstained or answer.value is None or answer.form not in ("factoid", "list"):
+        return ()
+    names = (answer.value,) if isinstance(answer.value, str) else answer.value
+    return names[:MOST_FACTOIDS] if answer.form == "factoid" else names
 
 
 def located(

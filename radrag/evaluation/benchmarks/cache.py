@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from radrag.evaluation.comparison import Comparison
+from radrag.evaluation.memory import PeakMemory
 from radrag.evaluation.plain import from_plain, to_plain
 from radrag.evaluation.records import Cost
 from radrag.evaluation.variants import metered
@@ -128,9 +129,10 @@ class Resumable:
         self._size, self._progress = batch_size, progress
         self._store = _Store(self._path)
         self._last: tuple[str, ...] = ()
+        self._peak: PeakMemory | None = None
 
     def __getattr__(self, name: str) -> Any:
-        if name in ("system", "_reader"):  # its reader is counted here, so nobody else may count it again
+        if name in ("system", "_reader", "metered"):  # it is counted here, so nobody else may count it again
             raise AttributeError(name)
         return getattr(self.system, name)
 
@@ -148,7 +150,14 @@ class Resumable:
         missing = list(
             {key: text for key, text in zip(keys, asked, strict=True) if key not in self._store.rows}.items()
         )
-        kept, seconds, tokens = len(set(keys)) - len(missing), 0.0, 0.0
+        if missing:
+            with PeakMemory() as self._peak:
+                self._run(missing, len(set(keys)) - len(missing))
+        self._last = keys
+        return [self._store.rows[key].output for key in keys]
+
+    def _run(self, missing: Sequence[tuple[str, str]], kept: int) -> None:
+        seconds, tokens = 0.0, 0.0
         for start in range(0, len(missing), self._size):
             rows = self._answer(missing[start : start + self._size])
             self._store.add(rows)
@@ -159,15 +168,18 @@ class Resumable:
                 left = (len(missing) - done) / done
                 counts = (None, None) if self._meter is None else (round(tokens), round(tokens * left))
                 self._progress(Progress(kept + done, kept + len(missing), kept, seconds, seconds * left, *counts))
-        self._last = keys
-        return [self._store.rows[key].output for key in keys]
 
     def cost(self, name: str) -> Cost:
-        """Return what the last items took when they were answered, be it in this run or in one before."""
+        """Return what the last items took when they were answered, be it in this run or in one before.
+
+        Memory is that of this run, and unknown (0) if nothing had to be answered.
+        """
         rows = [self._store.rows[key] for key in self._last]
         counts = [[row.prompt_tokens for row in rows], [row.new_tokens for row in rows]]
         known = [None if None in one else round(sum(one)) for one in counts]  # type: ignore[arg-type]
-        return Cost(name, round(sum(row.seconds for row in rows), 3), len(rows), known[0], known[1], 0)
+        peak = self._peak or PeakMemory()
+        seconds = round(sum(row.seconds for row in rows), 3)
+        return Cost(name, seconds, len(rows), known[0], known[1], peak.bytes, peak.own, peak.gpu_bytes)
 
     def _answer(self, part: Sequence[tuple[str, str]]) -> list[tuple[str, _Kept]]:
         meter = self._meter
@@ -207,7 +219,6 @@ def with_cost(made: Comparison, system: Any, baseline: Any) -> Comparison:
     """Return a comparison with the cost of both sides as they were answered, not as they were read back."""
     sides = (system, baseline)
     cost = tuple(
-        replace(side.cost(one.side), peak_bytes=one.peak_bytes) if isinstance(side, Resumable) else one
-        for side, one in zip(sides, made.cost, strict=True)
+        side.cost(one.side) if isinstance(side, Resumable) else one for side, one in zip(sides, made.cost, strict=True)
     )
     return replace(made, cost=cost)

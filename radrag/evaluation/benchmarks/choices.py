@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from radrag._version import __version__
+from radrag.evaluation.variants import Meter
 from radrag.generation import prompts
 from radrag.reading.forms import Form, Parsed, parse
 from radrag.types import VERDICTS, Answer, Chat, GenerationParams, GoldSpan, Hit, Question, Verdict
@@ -136,6 +137,11 @@ class ChoicePipeline:
         """Return the baseline: the same model with the question and its options alone."""
         asked = self._known.values()
         return type(self)(None, self._generator, asked, k=self._k, params=self._params, read=self._read)
+
+    def metered(self) -> tuple[ChoicePipeline, Meter]:
+        """Return it with its generator counted."""
+        meter, asked = Meter(self._generator), self._known.values()
+        return type(self)(self._index, meter, asked, k=self._k, params=self._params, read=self._read), meter
 
     @property
     def manifest(self) -> dict[str, Any]:

@@ -47,9 +47,18 @@ def mark(style: str, x: float, y: float, size: float = 4.5) -> str:
     )
 
 
+def bounded(rows: Sequence[Row]) -> list[Row]:
+    """Return the figures that lie between 0 and 1 on both sides, intervals included."""
+    return [
+        row
+        for row in rows
+        if min(row.system.low, row.baseline.low) >= 0 and max(row.system.high, row.baseline.high) <= 1
+    ]
+
+
 def intervals(rows: Sequence[Row], names: tuple[str, str]) -> str:
     """Draw both sides of each figure between 0 and 1, with its interval; figures beyond 1 are left to the table."""
-    shown = [row for row in rows if 0 <= min(row.system.low, row.baseline.low) and _most(row) <= 1]
+    shown = bounded(rows)
     height = _TOP + _ROW * len(shown) + 22
     parts = [_legend(tuple(zip(names, _STYLES, strict=True)))]
     bottom = height - 20
@@ -139,10 +148,6 @@ def _drawn(series: Series, across: Callable[[float], float], upward: Callable[[f
 
 def _scaled(value: float) -> float:
     return _LEFT + value * (_RIGHT - _LEFT)
-
-
-def _most(row: Row) -> float:
-    return max(row.system.high, row.baseline.high)
 
 
 def _legend(pairs: Sequence[tuple[str, str]]) -> str:

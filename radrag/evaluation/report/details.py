@@ -21,7 +21,7 @@ def calibration(made: Comparison) -> Iterator[Block]:
         yield Chart("Stated probability against the share that was right", svg, f"{alt} On the diagonal both agree.")
         rows = tuple(
             (
-                f"{one.side}, {cell.low:.1f} to {cell.high:.1f}",
+                f"{one.side}, {cell.low:.2f} to {cell.high:.2f}",
                 str(cell.n),
                 f"{cell.confidence:.3f}",
                 f"{cell.accuracy:.3f}",
@@ -32,7 +32,7 @@ def calibration(made: Comparison) -> Iterator[Block]:
         )
         yield Grid("Calibration in bins", ("bin", "n", "mean probability", "share right"), rows, folded=True)
         errors = "; ".join(f"{one.side} {figure(one.error)}, n = {one.error.n}" for one in made.calibration)
-        yield Text(f"Expected calibration error in 10 bins: {errors}.")
+        yield Text(f"Expected calibration error in {len(made.calibration[0].bins)} bins: {errors}.")
     if made.risk:
         risks = tuple(_risk(one, _style(made, one.side)) for one in made.risk)
         svg = charts.lines(risks, ("share kept, the surest first", "share of those that is wrong"))
@@ -84,22 +84,34 @@ def failures(made: Comparison) -> Iterator[Block]:
 
 def cost(made: Comparison) -> Iterator[Block]:
     """Yield time, tokens and memory."""
+    gpu = any(one.gpu_bytes for one in made.cost)
     rows = tuple(
         (
             one.side, f"{one.seconds:.1f}", f"{one.seconds / max(one.items, 1):.3f}",
             "–" if one.prompt_tokens is None else f"{one.prompt_tokens:,}",
             "–" if one.new_tokens is None else f"{one.new_tokens:,}",
-            f"{one.peak_bytes / 2**20:,.0f}" if one.peak_bytes else "–",
+            _mebibytes(one.peak_bytes),
+            *([_mebibytes(one.gpu_bytes)] if gpu else []),
         )
         for one in made.cost
     )  # fmt: skip
     if rows:
         columns = ("side", "seconds", "seconds an item", "tokens read", "tokens written", "peak memory, MiB")
-        yield Grid("What the runs took", columns, rows)
-        yield Text(
-            "Sides ran one after the other in one process: the second may find models and indexes loaded, and the peak "
-            "is that of the process so far. A dash: there was no generator, or it does not count."
+        yield Grid("What the runs took", (*columns, "peak GPU memory, MiB") if gpu else columns, rows)
+        own = all(one.own_peak for one in made.cost if one.peak_bytes)
+        peak = (
+            "the peak is the most that the process held while that side ran, loaded models and indexes included"
+            if own
+            else "the peak is that of the process so far, as this system cannot measure a side alone"
         )
+        yield Text(
+            f"Sides ran one after the other in one process: the second may find models and indexes loaded, and {peak}. "
+            "A dash: there was no generator, it does not count, or all answers were kept from an earlier run."
+        )
+
+
+def _mebibytes(count: int) -> str:
+    return f"{count / 2**20:,.0f}" if count else "–"
 
 
 def methods(made: Comparison) -> Iterator[Block]:

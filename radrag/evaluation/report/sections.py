@@ -71,13 +71,34 @@ def _headline(made: Comparison) -> Iterator[Block]:
     if not made.rows:
         yield Text("No figure could be computed; see what could not be scored.", strong=True)
         return
-    yield Text(sentence(made.rows[0], names), strong=True)
+    first = sentence(made.rows[0], names)
+    yield Text(first[:1].upper() + first[1:], strong=True)
+    yield from _declined(made)
     said = [row.verdict() for row in made.rows]
     yield Text(
         f"Of {len(said)} figures {made.system} is better than {made.baseline} on {said.count('better')}, worse on "
         f"{said.count('worse')}, and {said.count('no difference shown')} show no difference."
     )
     yield Text("Machine-made figures on a set of test items; not a clinical validation.")
+
+
+def _declined(made: Comparison) -> Iterator[Text]:
+    """Say how many questions with a gold verdict each side declined, which counts as no right verdict."""
+    cases = [case for case in made.cases if case.basis == "verdict"]
+    sides = [(made.system, [case.system for case in cases]), (made.baseline, [case.baseline for case in cases])]
+    if not any(said.abstained for _, side in sides for said in side):
+        return
+    told = []
+    for name, side in sides:
+        answered = [said for said in side if not said.abstained]
+        right = sum(bool(said.right) for said in answered)
+        told.append(
+            f"{name} declined {len(side) - len(answered)}, and was right on {right} of {len(answered)} answered"
+        )
+    yield Text(
+        f"Of {len(cases)} questions with a gold verdict {'; '.join(told)}. Declining counts as no right verdict. Each "
+        "chose which to answer, so the shares among those answered are of other questions."
+    )
 
 
 def _figures(made: Comparison) -> Iterator[Block]:
@@ -208,6 +229,16 @@ def _review(made: Comparison) -> Iterator[Block]:
         f"Blinded review by {done}. By “correct”, {made.system} did better on {ahead} items, equally well on {level}, "
         f"and {made.baseline} did better on {behind}."
     )
+    yield from review_grids(made)
+    if not review.agreement:
+        yield Text("No answer was rated by two reviewers, so nothing is known of their agreement.")
+
+
+def review_grids(made: Comparison) -> Iterator[Grid]:
+    """Yield what reviewers said as tables: shares, how far they agree, and what did not count."""
+    review = made.review
+    if review is None:
+        return
     yield grid_of("Share of “yes”", review.rows, (made.system, made.baseline))
     rows = tuple(
         (
@@ -219,8 +250,6 @@ def _review(made: Comparison) -> Iterator[Block]:
     if rows:
         columns = ("criterion", "Krippendorff's alpha", "Cohen's kappa", "same rating", "answers")
         yield Grid("Agreement of reviewers", columns, rows)
-    else:
-        yield Text("No answer was rated by two reviewers, so nothing is known of their agreement.")
     if review.unrated:
         lost = tuple((name, str(times)) for name, times in review.unrated.items())
         yield Grid("Ratings that did not count", ("criterion", "times"), lost)
