@@ -34,6 +34,26 @@ CERTAIN = re.compile(
     r"cure[sd]?|eliminat\w+|completely|entirely|must|shown? to|show(?:ed|s) that|demonstrat\w+ that)\b",
     re.IGNORECASE,
 )
+CAUSAL = re.compile(
+    r"\b(?:caus(?:e[sd]?|ing|al)|le(?:d|ads?|ading) to|result(?:s|ed|ing)? (?:in|from)|due to|because of|owing to|"
+    r"bring(?:s|ing)? about|brought about|responsible for|trigger\w*|induc\w+)\b",
+    re.IGNORECASE,
+)
+ASSOCIATED = re.compile(
+    r"\b(?:associat\w+|correlat\w+|link(?:s|ed)?|relat(?:ed|ionship|ion)s?|predict\w*)\b", re.IGNORECASE
+)
+# What a sentence only asks, supposes or plans, and words of a claim that say so too.
+OPEN = re.compile(
+    r"\b(?:whether|unclear|unknown|unproven|hypothes[ie]\w+|we (?:aimed|sought)|aims?|objectives?|purpose|"
+    r"to (?:determine|investigate|evaluate|assess|examine|test|explore|establish|find out|clarify|ascertain))\b",
+    re.IGNORECASE,
+)
+STILL_OPEN = re.compile(
+    OPEN.pattern
+    + r"|\b(?:investigat|evaluat|assess|examin|test|compar|stud(?:y|ie)|explor|determin|question|aim|sought|"
+    r"uncertain|open|ask|plan)\w*",
+    re.IGNORECASE,
+)
 ABSOLUTE = re.compile(
     r"\b(?:all|every(?:one|body)?|each|always|only|alone|entirely|throughout|solely|exclusively|confined|none|nobody|never|both)\b",
     re.IGNORECASE,

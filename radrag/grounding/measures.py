@@ -23,7 +23,7 @@ FOR = ("exact", "main", "window", "passage")
 AGAINST = (
     "missing name", "name elsewhere", "missing word", "number missing", "number elsewhere", "unit", "bound", "binding",
     "negation", "cue", "null", "direction", "direction added", "null elsewhere",
-    "opposite", "people", "exchanged", "overstated", "absolute",
+    "opposite", "people", "exchanged", "overstated", "left open", "absolute",
     "significance", "substitution",
 )  # fmt: skip
 FEATURES = FOR + AGAINST
@@ -40,6 +40,7 @@ _ENOUGH = (0.5, 0.55, 0.65)
 _ALIGNED = 0.6
 # Shares of a claim's words that stand in the source in the same order: below the first its wording is the author's own.
 _FREE, _CLOSE = 0.4, 0.7
+_FEWEST = 3  # words and numbers that a statement has, unless it is a whole sentence of the source
 _MATCHED = 0.8
 
 
@@ -110,7 +111,7 @@ def measure(claim: str, passage: Passage, aligner: Aligner) -> Measured | None:
     if not passage.spans or not (stated.words or stated.numbers):
         return None
     exact = exact_span(claim, passage.text, passage.spans)
-    if exact is not None:
+    if exact is not None and _whole(exact, passage):
         return Measured(*exact, (1.0,) * len(FOR) + (0.0,) * len(AGAINST), (), False, 1.0)
     table = aligner.similarity(stated.words, passage.words)
     weights = np.asarray([word.weight for word in stated.words])
@@ -133,12 +134,25 @@ def measure(claim: str, passage: Passage, aligner: Aligner) -> Measured | None:
     values |= _polarity_features(stated, source, passage, pairs, notes)
     values["substitution"] = _substitution(stated, source, table[:, passage.slices[main]], notes)
     order = _order(stated, passage, window, table)
-    if not order:
+    if len(stated.words) + len(stated.numbers) < _FEWEST:
+        order = 0.0
+        notes.append(("fragment", "too short to be a statement that can be checked"))
+    elif not order:
         notes.append(("free", "worded too freely to be checked word by word; an NLI model or a judge can read it"))
     start, end = passage.spans[window[0]][0], passage.spans[window[-1]][1]
     conflicts = any(kind in CONFLICTS for kind, _ in notes)
     said = tuple(text for _, text in notes)
     return Measured(start, end, tuple(values[name] for name in FEATURES), said, conflicts, order)
+
+
+def _whole(span: tuple[int, int], passage: Passage) -> bool:
+    """Whether a stretch is a sentence of the passage, or some in a row, but for the marks around it.
+
+    A part can say what its sentence does not: "reduced mortality" of "it is unclear whether it reduced mortality".
+    """
+    inside = [(start, end) for start, end in passage.spans if start < span[1] and span[0] < end]
+    around = passage.text[inside[0][0] : span[0]] + passage.text[span[1] : inside[-1][1]] if inside else "x"
+    return not any(char.isalnum() for char in around)
 
 
 def _mean(values: NDArray[np.float64], weights: NDArray[np.float64]) -> float:
@@ -298,6 +312,9 @@ def _polarity_features(
     over = polarity.overstated(stated.text, clause)
     if over:
         notes.append(("overstated", "the source is less certain than the claim"))
+    left = polarity.left_open(stated.text, source.text)
+    if left:
+        notes.append(("left open", "the source only asks or supposes it"))
     absolute = polarity.added_absolutes(stated.text, source.text)
     significance = polarity.added_significance(stated.text, source.text)
     if absolute or significance:
@@ -307,6 +324,7 @@ def _polarity_features(
         "direction added": float(polarity.direction_surplus(stated.text, clause)), "opposite": float(bool(opposite)),
         "null elsewhere": float(polarity.null_elsewhere(stated.text, clause, passage.text)),
         "people": float(bool(people)), "exchanged": float(exchanged is not None), "overstated": over,
+        "left open": float(left),
         "absolute": float(absolute), "significance": float(significance),
     }  # fmt: skip
 

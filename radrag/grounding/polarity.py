@@ -149,12 +149,23 @@ def exchanged(claim: str, source: str) -> tuple[str, str] | None:
 
 
 def overstated(claim: str, source: str) -> float:
-    """Return 1 if a claim is certain where the source hedges, .5 if it only drops the hedge, else 0."""
+    """Return 1 if a claim is certain where the source hedges, or tells a cause where it tells an association.
+
+    .5 if the claim only drops the hedge, else 0.
+    """
+    causal = lexicon.CAUSAL.search(claim) and not lexicon.CAUSAL.search(source)
+    if causal and lexicon.ASSOCIATED.search(source):
+        return 1.0
     if lexicon.HEDGE.search(claim):
         return 0.0
     if lexicon.CERTAIN.search(claim) and not lexicon.CERTAIN.search(source):
         return 1.0
     return 0.5 if lexicon.HEDGE.search(source) else 0.0
+
+
+def left_open(claim: str, source: str) -> bool:
+    """Whether a claim states what its sentence only asks, supposes or means to find out."""
+    return bool(lexicon.OPEN.search(source)) and not lexicon.STILL_OPEN.search(claim)
 
 
 def added_absolutes(claim: str, source: str) -> bool:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from radrag.corpora import split_sentences
 
-FALSE_KINDS = ("number", "negation", "direction", "population", "drug", "roles", "source")
+FALSE_KINDS = ("number", "negation", "direction", "population", "drug", "roles", "certainty", "source")
 TRUE_KINDS = ("paraphrase", "quote")
 
 _NUMBER = re.compile(r"(?<![\w.,/^-])\d+(?:\.\d+)?(?![\w/^-]|[.,]\d)")
@@ -42,6 +42,15 @@ DRUGS = (
     "aspirin", "metformin", "warfarin", "prednisolone", "amoxicillin", "simvastatin", "omeprazole", "ibuprofen",
     "insulin", "morphine", "propranolol", "clopidogrel", "lisinopril", "gentamicin", "fluconazole", "methotrexate",
 )  # fmt: skip
+_SURER = {
+    "may": "will", "might": "will", "could": "will", "suggest that": "prove that", "suggests that": "proves that",
+    "suggested that": "proved that", "appears to": "is proven to", "appear to": "are proven to",
+    "appeared to": "was proven to", "seems to": "is known to", "seem to": "are known to", "possibly": "certainly",
+    "probably": "certainly", "potentially": "certainly", "likely to": "certain to", "is associated with": "causes",
+    "are associated with": "cause", "was associated with": "caused", "were associated with": "caused",
+    "was correlated with": "was caused by", "is linked to": "causes", "was linked to": "caused",
+    "tended to": "were shown to", "unclear whether": "clear that", "not known whether": "known that",
+}  # fmt: skip
 _DRUG = re.compile(
     r"\b(?!incid|resid|patient)[a-z]{3,}(?:cillin|mycin|statin|azole|olol|pril|sartan|caine|azepam|azolam|oxetine|profen|"
     r"coxib|platin|taxel|mab|nib|vir|phylline|sone|solone|sonide|terol|tidine|prazole|oxacin|gliptin|gliflozin|formin|"
@@ -185,6 +194,11 @@ def flip_direction(sentence: str, draw: random.Random) -> str | None:
     return _swapped(sentence, _OPPOSITE, draw)
 
 
+def make_surer(sentence: str, draw: random.Random) -> str | None:
+    """Turn a hedge into certainty, or an association into a cause."""
+    return _swapped(sentence, _SURER, draw)
+
+
 def swap_population(sentence: str, draw: random.Random) -> str | None:
     """Name other people, or another disease or organ."""
     return _swapped(sentence, _PEOPLE, draw)
@@ -281,6 +295,7 @@ _EDITS: dict[str, Callable[[str, random.Random], str | None]] = {
     "population": swap_population,
     "drug": swap_drug,
     "roles": swap_roles,
+    "certainty": make_surer,
     "paraphrase": paraphrase,
     "quote": quote,
 }

@@ -30,7 +30,8 @@ PENALTY = 0.5
 PRIOR = {
     "missing name": -2.0, "missing word": -0.5, "number missing": -3.0, "unit": -3.0, "bound": -3.0, "binding": -2.5,
     "negation": -2.0, "cue": -0.5, "null": -2.0, "direction": -2.0, "direction added": -0.3, "null elsewhere": -1.0,
-    "opposite": -2.0,    "people": -2.0, "exchanged": -2.5, "overstated": -1.0, "absolute": -1.0, "significance": -1.5,
+    "opposite": -2.0,    "people": -2.0, "exchanged": -2.5, "overstated": -1.0, "left open": -3.0,
+    "absolute": -1.0, "significance": -1.5,
 }  # fmt: skip
 REJECTED = 0.05  # share of the reworded true claims that the threshold may turn down, cross-fitted
 

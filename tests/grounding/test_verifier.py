@@ -33,7 +33,7 @@ def check(claim: str, text: str = TEXT) -> str:
         "Body weight was similar in the groups.",
         "Nausea was commoner with metformin.",
         "Metformin may protect the kidney.",
-        "CT was not used.",
+        "Computed tomography (CT) was not used.",
         "Two hundred and forty adults with type 2 diabetes were randomised.",
     ],
 )
@@ -65,6 +65,31 @@ def test_false_claims_are_caught_with_a_reason(claim: str) -> None:
     assert found.objections
     assert found.probability is not None
     assert 0 <= found.probability < verifier._fitted.threshold
+
+
+@pytest.mark.parametrize(
+    ("claim", "text"),
+    [
+        ("Aspirin reduced stroke in women.", "It is unclear whether aspirin reduced stroke in women."),
+        ("Zinc shortens pneumonia in infants.", "To see whether zinc shortens pneumonia in infants, we did a trial."),
+        ("Coffee causes pancreatic cancer in men.", "Coffee was associated with pancreatic cancer in men."),
+        ("Metformin protects the kidney of adults.", "Metformin may protect the kidney of adults."),
+        ("Metformin is proven to protect the kidney of adults.", "Metformin may protect the kidney of adults."),
+        ("In patients", "In patients with stones CT was done."),
+        ("The median survival", "The median survival was nine months."),
+    ],
+)  # fmt: skip
+def test_what_a_source_asks_supposes_or_begins_supports_nothing(claim: str, text: str) -> None:
+    (found,) = verifier.verify([claim], [[text]])
+    assert found.verdict != "supported"
+    assert found.objections
+
+
+def test_an_aim_supports_a_claim_about_the_aim() -> None:
+    aim = "To determine whether zinc shortens pneumonia in children, we did a trial in Dhaka."
+    assert (
+        check("A trial in Dhaka was done to determine whether zinc shortens pneumonia in children.", aim) == "supported"
+    )
 
 
 def test_a_contradiction_is_told_from_silence() -> None:
