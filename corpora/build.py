@@ -79,10 +79,12 @@ def _questions() -> dict[str, str]:
     rows = _rows("questions/questions.jsonl")
     answerable = [row for row in rows if row["answerable"]]
     verdicts = sum(row["verdict"] is not None for row in answerable)
+    near = [len(_rows(f"questions/near_misses_{split}.jsonl")) for split in ("development", "test")]
     return {
         "title": "Questions over the shipped corpora",
         "what": f"{len(rows)} questions: {len(answerable)} answerable with gold spans ({verdicts} of them yes/no/maybe), "
-        f"{len(rows) - len(answerable)} that the corpora cannot answer.",
+        f"{len(rows) - len(answerable)} that the corpora cannot answer; and {near[0]} (development) and {near[1]} (test) "
+        "about single documents, half of which the document does not answer.",
         "how_made": "Written for radrag by hand; gold quotes are exact slices of the protocol pages and digests.",
     }
 

@@ -162,14 +162,16 @@ def confidence(
     as_json: Json = False,
 ) -> None:
     """Fit the score on which answering or abstaining rests, on PubMedQA and the shipped questions."""
-    from radrag.corpora import load_evidence, load_protocols, load_questions
+    from radrag.corpora import load_evidence, load_near_misses, load_protocols, load_questions
     from radrag.training.confidence import fit_confidence, open_distractors
     from radrag.training.reader import read_pubmedqa
 
     corpus = [*load_protocols(), *load_evidence()]
     beside = () if abstracts is None else open_distractors(abstracts)
     records = read_pubmedqa(data)
-    _facts(fit_confidence(records, load_questions(), corpus, out, distractors=beside, seed=seed), out, as_json)
+    near = load_near_misses("development")
+    facts = fit_confidence(records, load_questions(), corpus, out, near_misses=near, distractors=beside, seed=seed)
+    _facts(facts, out, as_json)
 
 
 @commands.command()

@@ -5,7 +5,7 @@ Readers are generators: they hold one record at a time, and raise a CorpusError 
 
 from radrag.corpora.cards import DataCard, load_card, verify, write_card
 from radrag.corpora.chunking import Chunking, chunk, split_sentences
-from radrag.corpora.claims import LabelledClaim, read_claims
+from radrag.corpora.claims import DocumentQuestion, LabelledClaim, read_claims, read_document_questions
 from radrag.corpora.folders import READERS, FileFailure, FolderCorpus, read_files, read_folder
 from radrag.corpora.formatted import read_docx, read_html, read_pdf
 from radrag.corpora.guidelines import read_markdown, read_text
@@ -25,6 +25,7 @@ from radrag.corpora.shipped import (
     load_conflicts,
     load_evidence,
     load_finding_sets,
+    load_near_misses,
     load_notes,
     load_phi_notes,
     load_protocols,
@@ -37,6 +38,7 @@ __all__ = [
     "SHIPPED",
     "Chunking",
     "DataCard",
+    "DocumentQuestion",
     "Fields",
     "FileFailure",
     "FolderCorpus",
@@ -50,6 +52,7 @@ __all__ = [
     "load_conflicts",
     "load_evidence",
     "load_finding_sets",
+    "load_near_misses",
     "load_notes",
     "load_phi_notes",
     "load_protocols",
@@ -58,6 +61,7 @@ __all__ = [
     "read_claims",
     "read_csv",
     "read_deletions",
+    "read_document_questions",
     "read_docx",
     "read_files",
     "read_finding_sets",

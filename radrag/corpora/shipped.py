@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from radrag.corpora.cards import file_problem, load_card
-from radrag.corpora.claims import LabelledClaim, read_claims
+from radrag.corpora.claims import DocumentQuestion, LabelledClaim, read_claims, read_document_questions
 from radrag.corpora.guidelines import read_markdown
 from radrag.corpora.phi_notes import PHINote, read_phi_notes
 from radrag.corpora.records import Fields, read_jsonl, read_labelled_notes, read_questions
@@ -166,3 +166,21 @@ def load_claims(split: Literal["development", "test"] = "development") -> list[L
     if split not in ("development", "test"):
         raise ValueError(f"split must be 'development' or 'test', got {split!r}")
     return list(read_claims(_checked_file("claims", f"{split}.jsonl")))
+
+
+def load_near_misses(split: Literal["development", "test"] = "development") -> list[DocumentQuestion]:
+    """Load the shipped questions about single documents, half of which the document does not answer.
+
+    The documents are shipped protocols and digests, and in the development split abstracts of PubMed, which do not
+    ship.
+
+    Args:
+        split: ``"development"`` to fit on, ``"test"`` to judge by; other documents, other writers.
+
+    Raises:
+        ValueError: If there is no such split.
+        CorpusError: If the file is missing, is not what the data card says, or a record cannot be read.
+    """
+    if split not in ("development", "test"):
+        raise ValueError(f"split must be 'development' or 'test', got {split!r}")
+    return list(read_document_questions(_checked_file("questions", f"near_misses_{split}.jsonl")))

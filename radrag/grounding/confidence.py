@@ -230,7 +230,7 @@ class Confidence:
             ValueError: If the risk is out of range, or no threshold was seen to keep it.
         """
         if not 0 < risk < 1:
-            raise ValueError(f"risk must lie between 0 and 1, got {risk}; 0.2 is the shipped default")
+            raise ValueError(f"risk must lie between 0 and 1, got {risk}; 0.3 is the shipped default")
         safe = min((point.threshold for point in self.curve if point.bound <= risk), default=None)
         if safe is None:
             least = min((point.bound for point in self.curve), default=1.0)

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit
 
+from radrag.corpora import DocumentQuestion
 from radrag.grounding.confidence import FEATURES, RiskPoint, evidence_features
 from radrag.indexes.encoders import StaticEncoder
 from radrag.indexes.hybrid import HybridIndex
@@ -26,13 +27,20 @@ from radrag.training._pairs import open_abstracts
 from radrag.types import Document, Hit, Question
 
 _SOURCE = (
-    "shipped questions in the shipped corpora; PubMedQA labelled questions outside the official test split (MIT) with "
+    "shipped questions in the shipped corpora; shipped questions about single documents, half of them near misses, "
+    "with that document's passages; PubMedQA labelled questions outside the official test split (MIT) with "
     "and without their own abstract in the index, and in the shipped corpora"
 )
-# Half of the mixture has an answer: shipped questions and PubMedQA with its abstract alike; the other half has none:
-# shipped questions without one (most are near misses), PubMedQA without its abstract, and PubMedQA out of scope.
-_PARTS = {"shipped": 1 / 4, "own abstract": 1 / 4, "near miss": 1 / 6, "abstract removed": 1 / 6, "out of scope": 1 / 6}
-_ANSWERABLE = ("shipped", "own abstract")
+# Half of the mixture has an answer: shipped questions, those about single documents, and PubMedQA with its abstract
+# alike; the other half has none: shipped questions without one (most are near misses), near misses of single documents,
+# PubMedQA without its abstract, and PubMedQA out of scope.
+_PARTS = {
+    "shipped": 1 / 6, "in the document": 1 / 6, "own abstract": 1 / 6,
+    "near miss": 1 / 8, "not in the document": 1 / 8, "abstract removed": 1 / 8, "out of scope": 1 / 8,
+}  # fmt: skip
+RISK = 0.3  # of the default threshold
+_ANSWERABLE = ("shipped", "in the document", "own abstract")
+_DEEP = 60  # hits among which those of one document are looked for
 _K = 8
 _Z90 = 1.2816
 _POINTS = 99
@@ -61,10 +69,14 @@ class Cases:
 
     @property
     def shares(self) -> NDArray[np.float64]:
-        """Weight of each in the mixture ``[n]``; they sum to n."""
+        """Weight of each in the mixture ``[n]``; they sum to n, and those with an answer to half of it."""
         found = {part: int((self.parts == part).sum()) for part in set(self.parts.tolist())}
-        given = sum(_PARTS[part] for part in found)
-        return np.asarray([len(self.parts) * _PARTS[part] / given / found[part] for part in self.parts.tolist()])
+        half = {True: 0.0, False: 0.0}  # what is given of the half with an answer, and of the other
+        for part in found:
+            half[part in _ANSWERABLE] += _PARTS[part]
+        scale = len(self.parts) / (1 if 0.0 in half.values() else 2)
+        weight = {part: scale * _PARTS[part] / half[part in _ANSWERABLE] / found[part] for part in found}
+        return np.asarray([weight[part] for part in self.parts.tolist()])
 
     def __getitem__(self, rows: NDArray[Any]) -> Cases:
         numbers = np.arange(len(self.ids))[rows]
@@ -77,8 +89,9 @@ def fit_confidence(
     corpus: Sequence[Document],
     out: str | Path,
     *,
+    near_misses: Sequence[DocumentQuestion] = (),
     distractors: Iterable[Document] = (),
-    risk: float = 0.2,
+    risk: float = RISK,
     seed: int = 0,
 ) -> dict[str, Any]:
     """Fit a logistic model over ``evidence_features`` and the threshold for a chosen risk.
@@ -90,6 +103,7 @@ def fit_confidence(
         records: PubMedQA questions, each with ``pmid``, ``question`` and ``contexts``.
         questions: Shipped questions.
         corpus: What the shipped questions are asked of.
+        near_misses: Questions about single documents; those on documents that are not at hand are left out.
         out: File to write.
         distractors: Further abstracts to search PubMedQA's questions among.
         risk: Upper bound of the share of answers without evidence that the default threshold allows in the mixture.
@@ -99,7 +113,7 @@ def fit_confidence(
         The facts stored beside the weights, with figures of five-fold cross-fitting.
     """
     beside = list(distractors)
-    cases = collect_cases(records, questions, corpus, beside)
+    cases = collect_cases(records, questions, corpus, near_misses, beside)
     chances = cross_fitted(cases, seed=seed)
     curve = risk_curve(chances, cases.true, cases.shares)
     safe = [point for point in curve if point.bound <= risk]
@@ -112,7 +126,11 @@ def fit_confidence(
         "seed": seed,
         "cv_auroc": _aurocs(cases, chances),
         "risk": risk,
-        "cv_answered": {part: round(float((chances[cases.parts == part] >= threshold).mean()), 4) for part in _PARTS},
+        "cv_answered": {
+            part: round(float((chances[cases.parts == part] >= threshold).mean()), 4)
+            for part in _PARTS
+            if part in cases.parts
+        },
         "distractors": len(beside),
         "command": "radrag train confidence --abstracts FOLDER" if beside else "radrag train confidence",
     }
@@ -129,14 +147,15 @@ def collect_cases(
     records: Sequence[dict[str, Any]],
     questions: Sequence[Question],
     corpus: Sequence[Document],
+    near_misses: Sequence[DocumentQuestion] = (),
     distractors: Iterable[Document] = (),
 ) -> Cases:
     """Search every question in its conditions and measure the evidence; see ``fit_confidence``."""
-    encoder = StaticEncoder()
+    encoder, beside = StaticEncoder(), list(distractors)
     rows: list[tuple[tuple[float, ...], str, str, str]] = []
     with tempfile.TemporaryDirectory() as folder, HybridIndex.create(Path(folder) / "index") as index:
         own = [Document(f"PMID:{r['pmid']}", "\n\n".join(r["contexts"]), kind="abstract") for r in records]
-        index.add([*own, *distractors_beside(own, distractors)])
+        index.add([*own, *distractors_beside(own, beside)])
         for record in records:
             rows += with_and_without(record, index, encoder)
     with tempfile.TemporaryDirectory() as folder, HybridIndex.create(Path(folder) / "index") as index:
@@ -150,6 +169,8 @@ def collect_cases(
             hits = index.search(record["question"], k=_K)
             row = evidence_features(record["question"], hits, index.rarity, encoder)
             rows.append((row, "out of scope", f"PMID:{record['pmid']}", f"PMID:{record['pmid']}"))
+        index.add(distractors_beside(corpus, beside))
+        rows += about_documents(near_misses, index, encoder)
     return as_cases(rows)
 
 
@@ -157,6 +178,21 @@ def as_cases(rows: Sequence[tuple[tuple[float, ...], str, str, str]]) -> Cases:
     """Join rows of features, part, group and question."""
     table, parts, groups, ids = zip(*rows, strict=True)
     return Cases(np.asarray(table), np.asarray(parts), np.asarray(groups), ids)
+
+
+def about_documents(
+    questions: Sequence[DocumentQuestion], index: HybridIndex, encoder: StaticEncoder
+) -> list[tuple[tuple[float, ...], str, str, str]]:
+    """Measure questions about single documents with the passages of that document alone; for others none is known."""
+    rows = []
+    for question in questions:
+        found = index.search(question.text, k=_DEEP)
+        hits = [hit for hit in found if hit.passage.document_id == question.document_id][:_K]
+        if hits:
+            part = "in the document" if question.answered else "not in the document"
+            row = evidence_features(question.text, hits, index.rarity, encoder)
+            rows.append((row, part, question.document_id, question.id))
+    return rows
 
 
 def with_and_without(
@@ -260,10 +296,15 @@ def fit_monotone(
 
 
 def _aurocs(cases: Cases, chances: NDArray[np.float64]) -> dict[str, float]:
-    pairs = [("shipped", "near miss"), ("own abstract", "abstract removed"), ("shipped", "out of scope")]
+    pairs = [
+        ("shipped", "near miss"), ("in the document", "not in the document"), ("own abstract", "abstract removed"),
+        ("shipped", "out of scope"),
+    ]  # fmt: skip
     found = {}
     for good, bad in pairs:
         chosen = np.isin(cases.parts, (good, bad))
+        if len(set(cases.parts[chosen].tolist())) < 2:
+            continue
         found[f"{good} against {bad}"] = round(auroc(cases.true[chosen], chances[chosen]), 4)
     return found
 

@@ -18,6 +18,7 @@ from radrag.corpora import (
     load_conflicts,
     load_evidence,
     load_finding_sets,
+    load_near_misses,
     load_notes,
     load_phi_notes,
     load_protocols,
@@ -72,6 +73,9 @@ def clone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (corpora / "reports" / "findings.yaml").write_text(FINDINGS, encoding="utf-8")
     lines(corpora / "reports" / "reports.jsonl", REPORT)
     lines(corpora / "questions" / "questions.jsonl", {"id": "q", "question": "Does it?", "gold": [GOLD]})
+    for split in ("development", "test"):
+        near = {"id": split, "document_id": "ct-pa", "question": "When?", "answered": False, "kind": "dose or time"}
+        lines(corpora / "questions" / f"near_misses_{split}.jsonl", near)
     lines(corpora / "phi-notes" / "notes.jsonl", PHI_NOTE)
     for split, supported in (("development", True), ("test", False)):
         claim = {"id": split, "document_id": "PMID:7", "text": "It works.", "supported": supported}
@@ -102,6 +106,7 @@ def test_loaders(clone: Path) -> None:
     assert load_finding_sets()["chest"][0].synonyms == ("fluid",)
     assert [(claim.id, claim.supported) for claim in load_claims()] == [("development", True)]
     assert [(claim.id, claim.supported) for claim in load_claims("test")] == [("test", False)]
+    assert [(one.id, one.text, one.answered) for one in load_near_misses("test")] == [("test", "When?", False)]
     ((name,),) = (note.spans for note in load_phi_notes())
     assert (name.text, name.kind) == ("Ann", "name")
 
@@ -118,6 +123,8 @@ LOADERS: list[tuple[str, Callable[[], object]]] = [
     ("questions/questions.jsonl", load_questions),
     ("phi-notes/notes.jsonl", load_phi_notes),
     ("claims/development.jsonl", load_claims),
+    ("questions/near_misses_development.jsonl", load_near_misses),
+    ("questions/near_misses_test.jsonl", lambda: load_near_misses("test")),
     ("claims/test.jsonl", lambda: load_claims("test")),
 ]
 

@@ -11,9 +11,20 @@ from typing import Any
 import numpy as np
 import pytest
 
+from radrag.corpora import DocumentQuestion
 from radrag.grounding import Confidence
 from radrag.grounding.confidence import FEATURES
-from radrag.training.confidence import Cases, cross_fitted, fit_confidence, fit_monotone, question_groups, risk_curve
+from radrag.indexes.encoders import StaticEncoder
+from radrag.indexes.hybrid import HybridIndex
+from radrag.training.confidence import (
+    Cases,
+    about_documents,
+    cross_fitted,
+    fit_confidence,
+    fit_monotone,
+    question_groups,
+    risk_curve,
+)
 from radrag.types import Document, GoldSpan, Hit, Passage, Question
 
 DRUGS = [f"{first}{last}" for first in ("lan", "mor", "tes", "vul") for last in ("dine", "pril", "statin", "zole")]
@@ -77,6 +88,27 @@ def test_the_parts_of_the_mixture_weigh_as_they_should() -> None:
     assert shares[cases.true == 1].sum() == pytest.approx(0.5)
     assert shares[parts == "own abstract"].sum() == pytest.approx(1 / 4)
     assert shares[parts == "near miss"].sum() == pytest.approx(1 / 6)
+    whole = np.asarray([*parts, "in the document", "in the document", "not in the document"])
+    cases = Cases(np.zeros((13, 1)), whole, whole, tuple(map(str, range(13))))
+    shares = cases.shares / 13
+    assert shares[cases.true == 1].sum() == pytest.approx(0.5)
+    assert shares[whole == "in the document"].sum() == pytest.approx(1 / 6)
+    assert shares[whole == "not in the document"].sum() == pytest.approx(1 / 8)
+
+
+def test_questions_about_documents_see_that_document_alone(tmp_path: Path) -> None:
+    corpus = [Document(drug, f"The dose of {drug} is {n} mg. It may cause a rash.") for n, drug in enumerate(DRUGS)]
+    asked = [
+        DocumentQuestion("1", DRUGS[0], f"What is the dose of {DRUGS[1]}?", False, "other"),
+        DocumentQuestion("2", DRUGS[1], f"What is the dose of {DRUGS[1]}?", True, "answered"),
+        DocumentQuestion("3", "elsewhere", f"What is the dose of {DRUGS[1]}?", True, "answered"),
+    ]
+    with HybridIndex.create(tmp_path / "index") as index:
+        index.add(corpus)
+        wrong, right = about_documents(asked, index, StaticEncoder())
+    assert (wrong[1:], right[1:]) == (("not in the document", DRUGS[0], "1"), ("in the document", DRUGS[1], "2"))
+    missing = FEATURES.index("worst word of the clause")
+    assert wrong[0][missing] < right[0][missing] == 1.0
 
 
 def test_weights_are_those_of_a_bounded_logistic_regression() -> None:
