@@ -38,7 +38,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "training": {"corpora", "indexes", "generation", "metrics", "reading", "grounding", "labelling"},
     "evaluation": {"pipelines", *BELOW_PIPELINES},
 }
-EVERYTHING = {"cli", "__init__"}
+EVERYTHING = {"cli", "__init__", "__main__"}
 
 HEAVY = {"torch", "faiss", "llama_index", "transformers", "sklearn", "ragas", "scipy", "model2vec"}
 TOP_LEVEL = {

@@ -97,5 +97,5 @@ def test_corpora_load_from_the_wheel(installed: Path, tmp_path: Path) -> None:
 
 
 def test_demo_runs_from_the_wheel(installed: Path, tmp_path: Path) -> None:
-    shown = run("-m", "radrag.cli", "demo", cwd=tmp_path, env=environment(installed), timeout=900)
+    shown = run("-m", "radrag", "demo", cwd=tmp_path, env=environment(installed), timeout=900)
     assert shown.strip()

@@ -117,12 +117,7 @@ def variant(system: QAPipeline, *, index: Any = None, k: int | None = None) -> Q
             f"only a QAPipeline can be varied so, got {type(system).__name__}; make the variants yourself and pass them"
             " by name, as compare(..., ablations={'fewer passages': other})"
         )
-    if k is not None and k < 1:
-        raise ValueError(f"k must be at least 1, got {k}")
-    other = copy.copy(system)
-    other._index = system._index if index is None else index
-    other._k = system._k if k is None else k
-    return other
+    return system.with_(index=index, k=k)
 
 
 def index_of(system: Any) -> Any:

@@ -51,7 +51,7 @@ class Turns:
         if not chats:
             return []
         texts = [self.render(chat, reply=True) for chat in chats]
-        return [list(ids) for ids in self._tokenizer(texts, add_special_tokens=False)["input_ids"]]
+        return [list(ids) for ids in self._tokenizer(texts, add_special_tokens=False, verbose=False)["input_ids"]]
 
     def reply(self, text: str) -> list[int]:
         """Return the tokens of a reply as the template writes it, up to and including the end of turn."""
@@ -64,7 +64,7 @@ class Turns:
         return ids[: next(n for n, token in enumerate(ids) if token in self.ends) + 1]
 
     def _ids(self, text: str) -> list[int]:
-        return list(self._tokenizer(text, add_special_tokens=False)["input_ids"])
+        return list(self._tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"])
 
     def _safe(self, content: str) -> str:
         for token in self._specials:
@@ -87,7 +87,7 @@ def _end_ids(tokenizer: PreTrainedTokenizerBase, named: Sequence[int | None]) ->
     marker = "radrag"
     turns = [{"role": "user", "content": "?"}, {"role": "assistant", "content": marker}]
     tail = tokenizer.apply_chat_template(turns, tokenize=False).rpartition(marker)[2]
-    after = tokenizer(tail, add_special_tokens=False)["input_ids"] if tail else []
+    after = tokenizer(tail, add_special_tokens=False, verbose=False)["input_ids"] if tail else []
     specials = set(tokenizer.all_special_ids)
     ends = [token for token in after[:1] if token in specials] + [int(token) for token in named if token is not None]
     if not ends:

@@ -114,7 +114,10 @@ class LlamaGenerator:
         return stream_llama(self, chat, params or GenerationParams())
 
     def generate(self, chats: Sequence[Chat], params: GenerationParams | None = None) -> list[Generation]:
-        """Write the next turn of each chat; the batch a chat is in does not change its text.
+        """Write the next turn of each chat; in float32 the batch a chat is in does not change its text.
+
+        In 16 bits it can: rounding differs with the shape of a batch and decides between tokens that are near a tie.
+        There ``batch_size=1`` writes the same text again.
 
         A reply ends at the end of turn, at a stop string, after ``max_new_tokens``, or where the context is full.
 

@@ -17,14 +17,14 @@ from functools import cache
 
 from radrag.types import Chat, Hit, Label, Message
 
-PROMPTS_VERSION = 6
+PROMPTS_VERSION = 7
 NOT_ENOUGH = "Not enough evidence."
 
 _TEMPLATES = {
     "answer.system": (
         "You answer clinical questions from numbered passages.\n"
         "Rules:\n"
-        "1. Use only what the passages say, not what you know from elsewhere.\n"
+        "1. Use only what the passages say, not what you know from elsewhere. Keep to the wording of the passages.\n"
         "2. After every sentence, cite the passages it rests on by number, such as [1] or [2][3].\n"
         '3. If the question can be answered by yes or no, begin with "Yes.", "No." or "Maybe.".\n'
         f'4. If the passages do not answer the question, write only "{NOT_ENOUGH}"\n'
@@ -82,7 +82,7 @@ _TEMPLATES = {
     "form.system": (
         "You answer clinical questions from numbered passages.\n"
         "Rules:\n"
-        "1. Use only what the passages say, not what you know from elsewhere.\n"
+        "1. Use only what the passages say, not what you know from elsewhere. Keep to the wording of the passages.\n"
         "2. {first}\n"
         '3. Then write "Evidence:" on a line of its own, and under it a few sentences that show why. After every '
         "sentence, cite the passages it rests on by number, such as [1] or [2][3].\n"

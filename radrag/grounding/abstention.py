@@ -24,6 +24,7 @@ class Reason(StrEnum):
     RETRACTED_ONLY = "only retracted sources speak to this question"
     CONFLICTING = "the sources contradict every statement of the draft"
     UNSUPPORTED = "no statement of the draft is supported by the passages"
+    NO_ROOM = "the question and one sentence of the best passage do not fit the model's context window"
     DECLINED = "the reader found no answer in the passages"
     SOURCELESS = "without sources this reader cannot answer"
 

@@ -15,7 +15,7 @@ from scipy.special import expit
 from radrag.errors import IndexMismatchError, ModelError
 from radrag.indexes.hybrid import HybridIndex
 from radrag.indexes.tokens import fingerprint as tokenizer_fingerprint
-from radrag.labelling.cite import cite
+from radrag.labelling.cite import Quotes
 from radrag.labelling.findings.asked import STATUSES, log_odds, status_scores
 from radrag.labelling.findings.learned import FOLDS, FindingModel
 from radrag.labelling.findings.lexicon import Entry, Lexicon
@@ -65,6 +65,7 @@ class FindingsPipeline:
         self._reader = FindingReader(labels, lexicon, wide=wide)
         self._index, self._generator, self._seed = index, generator, seed
         self._scorer: Any = generator if hasattr(generator, "score") else None
+        self._quotes: Quotes | None = None
         self._model: FindingModel | None = None
         self._examples = 0
 
@@ -242,13 +243,16 @@ class FindingsPipeline:
         found: list[dict[str, Citation]] = [{} for _ in results]
         if self._index is None:
             return found
-        for label in self.labels:
-            rows = [row for row, result in enumerate(results) if result[label.id].status in _STATED]
-            notes = [" ".join(span.text for span in results[row][label.id].spans) for row in rows]
-            quotes = cite(self._index, notes, label) if rows else []
-            for row, quote in zip(rows, quotes, strict=True):
-                if quote is not None:
-                    found[row][label.id] = quote
+        if self._quotes is None:
+            self._quotes = Quotes(self._index)
+        stated = [
+            (row, label) for label in self.labels for row, one in enumerate(results) if one[label.id].status in _STATED
+        ]
+        notes = [" ".join(span.text for span in results[row][label.id].spans) for row, label in stated]
+        quotes = self._quotes.of(notes, [label for _, label in stated])
+        for (row, label), quote in zip(stated, quotes, strict=True):
+            if quote is not None:
+                found[row][label.id] = quote
         return found
 
     def _warnings(self, result: FindingsResult, asked: NDArray[np.float64] | None) -> tuple[str, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from copy import copy
 from dataclasses import replace
 from functools import cache, cached_property
 from pathlib import Path
@@ -21,13 +22,7 @@ from radrag.pipelines.asking import Ask, Options, ask_of, asking, by_form, draft
 from radrag.pipelines.masking import MaskedReader, MaskedVerifier, is_local
 from radrag.pipelines.patient import Patient, patient_warnings
 from radrag.pipelines.readers import as_reader, checked
-from radrag.pipelines.saving import (
-    differences,
-    plain_where,
-    question_hash,
-    read_settings,
-    write_settings,
-)
+from radrag.pipelines.saving import differences, plain_where, question_hash, read_settings, write_settings
 from radrag.pipelines.searching import search
 from radrag.pipelines.streams import streamed
 from radrag.protocols import Reader, Verifier
@@ -87,8 +82,6 @@ class QAPipeline:
     ) -> None:
         if unsupported not in ("mark", "drop"):
             raise ValueError(f"unsupported must be 'mark' or 'drop', got {unsupported!r}")
-        if k < 1:
-            raise ValueError(f"k must be at least 1, got {k}")
         if risk is not None and min_confidence is not None:
             raise ValueError(f"give min_confidence or risk, not both, got {min_confidence} and {risk}")
         if risk is not None:
@@ -99,7 +92,7 @@ class QAPipeline:
         self._reader, self._params = as_reader(generator, params), params
         self.generator = getattr(self._reader, "_generator", None)
         self._masks = not is_local(self._reader)
-        self._k = k
+        self._k = _checked_k(k)
         self._where = where
         self._min_confidence = min_confidence
         self._given_verifier, self._unsupported = verifier, unsupported
@@ -148,11 +141,11 @@ class QAPipeline:
 
         return Conversation(self, **options)
 
-    def as_query_engine(self) -> BaseQueryEngine:
-        """Return a llama-index query engine whose responses have the passages as source nodes."""
+    def as_query_engine(self, form: str | None = None, options: Options = None) -> BaseQueryEngine:
+        """Return a llama-index query engine that asks for a form; its responses have the passages as source nodes."""
         from radrag.pipelines.query_engine import as_query_engine
 
-        return as_query_engine(self)
+        return as_query_engine(self, form, options)
 
     def manifest(self, question: str | None = None) -> dict[str, Any]:
         """Return what decides the answers of this pipeline, with the hash of a question if one is given."""
@@ -242,11 +235,15 @@ class QAPipeline:
 
     def without_retrieval(self) -> Self:
         """Return the baseline: the same reader with the question alone."""
-        other = type(self)(
-            self._index, self._reader, k=self._k, where=self._where, verifier=self._given_verifier,
-            unsupported=self._unsupported, params=self._params, evidence_prior=self._prior,
-        )  # fmt: skip
+        other = copy(self)
         other._retrieves = False
+        return other
+
+    def with_(self, *, index: HybridIndex | None = None, k: int | None = None) -> Self:
+        """Return a pipeline that shares everything with this one but its index or its number of passages."""
+        other = copy(self)  # what properties have cached does not rest on the index
+        other._index = self._index if index is None else index
+        other._k = self._k if k is None else _checked_k(k)
         return other
 
     def _answer(
@@ -261,7 +258,7 @@ class QAPipeline:
             reason = evidence_reason(hits, others, lambda found: self._features(question, found), self._suffices).value
             return Answer(question, (), None, True, reason, confidence, hits, manifest=manifest, **shaped)
         grounded = ground(draft, hits, self._index.document, self._verifier)
-        reason = reason_of(draft, grounded.claims, self._retrieves)
+        reason = Reason.NO_ROOM.value if draft.shown == 0 else reason_of(draft, grounded.claims, self._retrieves)
         shaped |= {"agreement": agreement_of(question, shaped["form"], hits, grounded.claims, self._kind)}
         claims, notes = grounded.claims, draft_notes(grounded.claims) + value_notes(draft, grounded.claims, hits, ask)
         if self._unsupported == "drop" and self._retrieves and not reason:
@@ -280,7 +277,7 @@ class QAPipeline:
         return replace(answer, warnings=(*answer.warnings, *patient_warnings(answer, patient, known)))
 
     def _features(self, question: str, hits: Sequence[Hit]) -> tuple[float, ...]:
-        return evidence_features(question, hits, self._index.rarity, self._static)
+        return evidence_features(question, hits, self._index.rarity, _shared_encoder())
 
     def _answerer(self, reader: Reader, patient: Patient | None) -> Callable[[list[str], Ask | None], list[Answer]]:
         """Return what answers questions of one form; it sends nothing elsewhere but what is masked."""
@@ -327,10 +324,6 @@ class QAPipeline:
     def _confidence(self) -> Confidence:
         return Confidence.load()
 
-    @property
-    def _static(self) -> StaticEncoder:
-        return _shared_encoder()
-
     @cached_property
     def _verifier(self) -> Verifier:
         given = self._given_verifier
@@ -341,6 +334,12 @@ class QAPipeline:
     @cached_property
     def _reader_fingerprint(self) -> str:
         return str(getattr(self._reader, "fingerprint", type(self._reader).__name__))
+
+
+def _checked_k(k: int) -> int:
+    if k < 1:
+        raise ValueError(f"k must be at least 1, got {k}")
+    return k
 
 
 @cache

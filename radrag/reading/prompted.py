@@ -11,9 +11,11 @@ from typing import Any
 import numpy as np
 
 from radrag.corpora import split_sentences
+from radrag.errors import PromptError
 from radrag.generation import prompts
 from radrag.protocols import Generator
 from radrag.reading.asked import Form
+from radrag.reading.fitting import Fitted, fit_passages
 from radrag.reading.forms import Failure, parse
 from radrag.reading.verdict import is_yes_no
 from radrag.types import VERDICTS, Chat, Draft, DraftClaim, Generation, GenerationParams, Hit, Verdict
@@ -29,7 +31,9 @@ _BEFORE_STOP = re.compile(rf"(?:\s*{_MARK.pattern})+\s*(?=[.,;:!?](?:\s|\Z)|\Z)"
 _ITEM = re.compile(r"(?:[-*+•]|\d{1,2}[.)])\s+")
 _EVIDENCE = re.compile(r"^[*_# \t]*evidence(?:[*_ \t]*:[*_ \t]*|[*_ \t]*$)", re.IGNORECASE | re.MULTILINE)
 _SHAPED = (Form.YES_NO, Form.CHOICE, Form.FACTOID, Form.LIST)
-_CUT_OFF = "the model was cut off at its token limit"
+_CUT_OFF = "the model was cut off at its token limit; an unfinished sentence is left out"
+# A sentence that came to its end, with the marks behind it.
+_WHOLE = re.compile(rf"[.!?][\"'”’*_)]*(?:\s*{_MARK.pattern})*\s*\Z|[.!?]\s*\Z")
 
 
 class PromptedReader:
@@ -58,6 +62,12 @@ class PromptedReader:
         other._options = dict(options or {})
         return other
 
+    def writing(self, generator: Generator, params: GenerationParams) -> PromptedReader:
+        """Return a reader that asks for the same form from another generator."""
+        other = copy(self)
+        other._generator, other._params = generator, params
+        return other
+
     @property
     def fingerprint(self) -> str:
         """What decides its drafts: the generator, the decoding and the prompts."""
@@ -65,25 +75,46 @@ class PromptedReader:
         return f"prompted:{name}:{prompts.fingerprint()}:{self._params}"
 
     def read(self, questions: Sequence[str], hits: Sequence[Sequence[Hit]]) -> list[Draft]:
-        """Draft one answer for each question; passages that do not fit the context are dropped, the weakest first."""
-        made = [self._fitting(question, list(found)) for question, found in zip(questions, hits, strict=True)]
-        drafts = self._drafts(questions, [chat for chat, *_ in made], [dropped for _, _, dropped in made])
-        return [replace(draft, shown=shown) for draft, (_, shown, _) in zip(drafts, made, strict=True)]
+        """Draft one answer for each question.
+
+        If the generator says what fits its context window (a method ``fits``, as ``LlamaGenerator`` has), prompts fit
+        it: the weakest passages are left out whole, and of the best one, if it is too long alone, all but the sentences
+        nearest to the question; see ``fit_passages``. Notes of the draft say so. Where not even one sentence fits,
+        nothing is asked, and the draft is empty with 0 passages ``shown``.
+
+        Raises:
+            PromptError: If a prompt without question and passages does not fit.
+        """
+        made = [self._fitted(question, found) for question, found in zip(questions, hits, strict=True)]
+        places = [place for place, one in enumerate(made) if one.chat is not None]
+        chats = [one.chat for one in made if one.chat is not None]
+        drafts = self._drafts([questions[place] for place in places], chats, [made[place].notes for place in places])
+        read = dict(zip(places, drafts, strict=True))
+        return [replace(read.get(n, Draft(dropped=one.notes)), shown=one.shown) for n, one in enumerate(made)]
 
     def read_alone(self, questions: Sequence[str]) -> list[Draft]:
         """Draft answers from the question alone: the baseline."""
         chats = [self._chat(question, None) for question in questions]
         return self._drafts(questions, chats, [()] * len(chats))
 
-    def _fitting(self, question: str, hits: list[Hit]) -> tuple[Chat, int, tuple[str, ...]]:
-        fits: Any = getattr(self._generator, "fits", None)
-        shown = len(hits)
-        chat = self._chat(question, hits)
-        while fits is not None and shown > 1 and not fits(chat, self._params.max_new_tokens):
-            shown -= 1
-            chat = self._chat(question, hits[:shown])
-        lost = len(hits) - shown
-        return chat, shown, (f"{lost} of {len(hits)} passages did not fit the model's context window",) if lost else ()
+    def _fitted(self, question: str, hits: Sequence[Hit]) -> Fitted:
+        known: Any = getattr(self._generator, "fits", None)
+        room = self._params.max_new_tokens
+
+        def make(shown: Sequence[Hit]) -> Chat:
+            return self._chat(question, shown)
+
+        def fits(chat: Chat) -> bool:
+            return known is None or bool(known(chat, room))
+
+        found = fit_passages(question, hits, make, fits)
+        if found.chat is None and not fits(self._chat("", ())):
+            raise PromptError(
+                f"a prompt without question and passages leaves no room for a reply of max_new_tokens={room} in the "
+                "model's context window; pass params=GenerationParams(max_new_tokens=...) with less, or load a model "
+                "with a longer context"
+            )
+        return found
 
     def _chat(self, question: str, hits: Sequence[Hit] | None) -> Chat:
         if self._form is not None:
@@ -131,7 +162,7 @@ def parse_reply(reply: Generation, yes_no: bool, chances: dict[str, float], drop
     body = text[stated.end() :] if stated else text
     if _DECLINED.match(body):
         return Draft(text=reply.text, dropped=tuple(dropped))
-    return Draft(parse_claims(body), verdict, reply.text, tuple(notes))
+    return Draft(_finished_claims(body, reply), verdict, reply.text, tuple(notes))
 
 
 def parse_shaped(
@@ -151,7 +182,7 @@ def parse_shaped(
     head = text[: found.start()].strip() if found else text
     if _DECLINED.match(head):
         return Draft(text=reply.text, dropped=dropped)
-    claims = parse_claims(text[found.end() :] if found else _beside(text, form, options))
+    claims = _finished_claims(text[found.end() :] if found else _beside(text, form, options), reply)
     notes = dropped if reply.finished else (*dropped, _CUT_OFF)
     one_answer = form in (Form.YES_NO, Form.CHOICE)  # whose evidence may state another
     if not (reply.finished or found or one_answer):
@@ -162,6 +193,12 @@ def parse_shaped(
         notes = (*notes, f"the reply could not be read as {form}: {read.failure}{detail}")
     verdict = Verdict(read.value, chances) if form is Form.YES_NO and isinstance(read.value, str) else None
     return Draft(claims, verdict, reply.text, notes, value=read.value, unread=str(read.failure))
+
+
+def _finished_claims(text: str, reply: Generation) -> tuple[DraftClaim, ...]:
+    """Return the claims of a text, without the beginning of a sentence at whose end the model was cut off."""
+    claims = parse_claims(text)
+    return claims if reply.finished or not claims or _WHOLE.search(text) else claims[:-1]
 
 
 def _beside(text: str, form: Form, options: Mapping[str, str]) -> str:

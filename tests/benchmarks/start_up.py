@@ -51,9 +51,9 @@ def main() -> None:
         times = {
             "empty interpreter": seconds(["-c", "pass"], runs),
             "import radrag": seconds(["-c", "import radrag"], runs),
-            "radrag --help": seconds(["-m", "radrag.cli", "--help"], runs),
+            "radrag --help": seconds(["-m", "radrag", "--help"], runs),
             "open an index, first answer": seconds(["-c", FIRST_ANSWER, str(path), question], runs),
-            "radrag demo": seconds(["-m", "radrag.cli", "demo"], 1),
+            "radrag demo": seconds(["-m", "radrag", "demo"], 1),
         }
     empty = min(times["empty interpreter"])
     times["import radrag, beyond empty"] = [one - empty for one in times["import radrag"]]

@@ -197,7 +197,7 @@ def test_train_tasks_have_help(task: str) -> None:
 )
 def test_errors_end_with_1_and_one_line(arguments: list[str], said: str, tmp_path: Path) -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "radrag.cli", *arguments], cwd=tmp_path, capture_output=True, text=True, check=False
+        [sys.executable, "-m", "radrag", *arguments], cwd=tmp_path, capture_output=True, text=True, check=False
     )
     assert done.returncode == 1
     assert said in done.stderr

@@ -250,7 +250,7 @@ def test_presets_are_listed_and_explained() -> None:
 
 @pytest.mark.slow
 def test_accelerate_launches_it(folder: Path, tmp_path: Path) -> None:
-    launch = [sys.executable, "-m", "accelerate.commands.launch", "--cpu", "--num_processes", "1", "-m", "radrag.cli"]
+    launch = [sys.executable, "-m", "accelerate.commands.launch", "--cpu", "--num_processes", "1", "-m", "radrag"]
     at = ["train", "small-llama-protocols", "--base", folder / "base", "--data", folder / "labels.jsonl"]
     words = [*at, "--out", tmp_path / "made", *QUICK, *ROOM]
     env = {**os.environ, "HF_HOME": str(tmp_path / "hf")}

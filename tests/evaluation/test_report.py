@@ -194,6 +194,20 @@ def test_markdown_shows_texts_as_they_are() -> None:
     assert set(widths) == set(heads)
 
 
+def test_markdown_makes_no_link_of_a_bare_address_and_no_character_of_an_entity() -> None:
+    bait = "see https://x.example/a, www.x.example or me@x.example &lt;b&gt; & 3"
+    made = report(bait).to_markdown() + diff(report(bait), report()).to_markdown()
+    assert r"see https\://x.example/a, www\.x.example or me\@x.example \&lt;b\&gt; \& 3" in made
+    unescaped = re.sub(r"\\.", "", made)
+    assert not any(link in unescaped for link in ("://", "www.", "@", "&"))
+
+
+def test_figures_in_the_tables_of_markdown_are_as_they_are() -> None:
+    cells = [line for line in report().to_markdown().splitlines() if line.startswith("| ")]
+    assert any(re.search(r"\| \d\.\d", line) for line in cells)
+    assert not any(re.search(r"\\[.\d-]", line) for line in cells)
+
+
 def test_every_part_is_on_the_page(page: str) -> None:
     made = Page(page)
     ids = [found["id"] for found in made.all("section")]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 
 from radrag.errors import ModelError
 from radrag.indexes.hybrid import HybridIndex
+from radrag.labelling.batches import predict_file
 from radrag.labelling.findings import Lexicon
 from radrag.labelling.findings.learned import FindingModel, _best_threshold
 from radrag.pipelines.findings import FindingsPipeline
@@ -133,6 +135,63 @@ def test_present_findings_cite_their_definition(tmp_path: Path) -> None:
         assert list(result.citations) == ["effusion"]
         quote = result.citations["effusion"]
         assert text[quote.start : quote.end] == quote.quote
+
+
+def test_a_definition_is_cited_as_the_index_has_it_now(tmp_path: Path) -> None:
+    texts = ("A pleural effusion is fluid in the pleural space.", "Pleural effusion: fluid around the lung.")
+    with HybridIndex.create(tmp_path / "index") as index:
+        pipeline = FindingsPipeline(index, labels=LABELS)
+        assert pipeline(REPORT).citations == {}
+        for text in texts:
+            index.update([Document("effusion", text, "Pleural effusion", "guideline")])
+            assert [one.quote for one in pipeline(REPORT).citations.values()] == [text]
+        index.add([Document("cardiomegaly", "Cardiomegaly is a large heart.", "Cardiomegaly", "guideline")])
+        both, none = pipeline.batch(["FINDINGS: Cardiomegaly. Pleural effusion.", "FINDINGS: Clear lungs."])
+        assert {name: one.quote for name, one in both.citations.items()} == {
+            "effusion": texts[1],
+            "cardiomegaly": "Cardiomegaly is a large heart.",
+        }
+        assert none.citations == {}
+
+
+@pytest.mark.parametrize("batch", [1, 2, 256])
+def test_files_of_reports_are_read_as_the_pipeline_reads_them(
+    fitted: FindingsPipeline, tmp_path: Path, batch: int
+) -> None:
+    reports = ["FINDINGS: Possible pleural effusion.", "FINDINGS: Costophrenic angle blunted.", " ", REPORT]
+    source = tmp_path / "reports.jsonl"
+    source.write_text("".join(json.dumps({"acc": n, "text": text}) + "\n" for n, text in enumerate(reports)), "utf-8")
+    text = "A pleural effusion is fluid in the pleural space. It blunts the costophrenic angle."
+    fitted.save(tmp_path / "saved")
+    with HybridIndex.create(tmp_path / "index") as index:
+        index.add([Document("effusion", text, "Pleural effusion", "guideline")])
+        pipeline = FindingsPipeline.load(tmp_path / "saved", index)
+        summary = predict_file(pipeline, source, tmp_path / "out.jsonl", id="acc", batch=batch)
+        one_by_one = [pipeline(one) if one.strip() else None for one in reports]
+        manifest = pipeline.manifest
+    rows = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text("utf-8").splitlines()]
+    assert (summary.rows, summary.errors, summary.labelled) == (4, 1, 3)
+    assert [row["error"] for row in rows] == ["", "", "the note is blank", ""]
+    assert [row["id"] for row in rows] == [0, 1, 2, 3]
+    for row, result, report in zip(rows, one_by_one, reports, strict=True):
+        if result is None:
+            assert row["findings"] is None
+            continue
+        told = {one.finding: one for one in result.findings}
+        assert row["present"] == [name for name, one in told.items() if one.status is Status.PRESENT]
+        assert row["uncertain"] == [name for name, one in told.items() if one.status is Status.UNCERTAIN]
+        assert [one["status"] for one in row["findings"]] == [str(one.status) for one in told.values()]
+        assert [one["probability"] for one in row["findings"]] == pytest.approx(
+            [one.probability for one in told.values()], nan_ok=True
+        )
+        spans = [span for one in row["findings"] for span in one["spans"]]
+        assert all(report[span["start"] : span["end"]] == span["text"] for span in spans)
+        assert all(text[one["start"] : one["end"]] == one["quote"] for one in row["citations"])
+        assert row["warnings"] == list(result.warnings)
+    assert rows[0]["present"] == rows[1]["present"] == ["effusion"]
+    assert [one["finding"] for one in rows[0]["citations"]] == ["effusion"]
+    kept = json.loads((tmp_path / "out.jsonl.manifest.json").read_text("utf-8"))
+    assert kept["pipeline"] == json.loads(json.dumps(manifest, default=str))
 
 
 def test_wrong_reports_are_named() -> None:

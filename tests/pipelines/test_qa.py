@@ -18,7 +18,7 @@ from radrag.pipelines.qa import DECLINED, NOTHING_FOUND, SOURCELESS, TOO_LITTLE,
 from radrag.pipelines.readers import as_reader
 from radrag.reading.extractive import ExtractiveReader
 from radrag.reading.judge import JudgeVerifier
-from radrag.types import Answer, Chat, Document
+from radrag.types import Answer, Chat, Document, GenerationParams
 
 GOLDEN = Path(__file__).parent / "golden" / "answer.txt"
 CT = "Low-dose CT detected 96% of ureteral stones in 121 adults."
@@ -342,3 +342,38 @@ def test_what_only_a_retracted_source_answers_is_said(tmp_path: Path) -> None:
         assert (answer.abstained, answer.reason) == (True, Reason.RETRACTED_ONLY)
         assert all(hit.passage.document_id != "PMID:9" for hit in answer.evidence)
         assert QAPipeline(made, min_confidence=0.4)("Who composed Tosca?").reason == Reason.OFF_TOPIC
+
+
+def test_a_pipeline_with_another_index_or_k_is_as_one_made_anew(index: HybridIndex, tmp_path: Path) -> None:
+    def made(where: HybridIndex, k: int) -> QAPipeline:
+        return QAPipeline(where, k=k, min_confidence=0.01, unsupported="drop", evidence_prior=0.2)
+
+    with HybridIndex.create(tmp_path / "other") as other:
+        other.add([Document("ct2", "Low-dose CT detected 88% of ureteral stones in 50 children.", "CT in children")])
+        qa = made(index, 3)
+        first = qa(STONES)  # whatever it keeps computed, it has by now
+        there = qa.with_(index=other)
+        assert there(STONES) == made(other, 3)(STONES)
+        assert {hit.passage.document_id for hit in there(STONES).evidence} == {"ct2"}
+        assert there.manifest() == made(other, 3).manifest() != qa.manifest()
+        fewer = qa.with_(k=1)
+        assert fewer(STONES) == made(index, 1)(STONES)
+        assert len(fewer(STONES).evidence) == 1
+        alone = qa.with_(index=other, k=1).without_retrieval()
+        assert alone(STONES) == made(other, 1).without_retrieval()(STONES)
+        assert alone.with_(k=2)(STONES).evidence == ()
+        assert (qa(STONES), qa.manifest()) == (first, made(index, 3).manifest())
+        with pytest.raises(ValueError, match="k must be at least 1, got 0"):
+            qa.with_(k=0)
+
+
+def test_a_pipeline_with_fewer_passages_shares_the_generator_and_all_options(index: HybridIndex) -> None:
+    judge = JudgeVerifier(ScriptedGenerator(lambda chat: "supported"))
+    generator = ScriptedGenerator(lambda chat: f"Yes. {CT[:-1]} [1].")
+    params = GenerationParams(max_new_tokens=9)
+    qa = QAPipeline(index, generator, k=3, where={"year": 2018}, params=params, min_confidence=0.0, verifier=judge)
+    fewer = qa.with_(k=1)
+    assert fewer.generator is generator
+    assert {**qa.manifest(), "k": 1} == fewer.manifest()
+    assert fewer(STONES).claims == qa(STONES).claims
+    assert judge.asked == 2

@@ -140,7 +140,7 @@ def test_a_list_that_was_cut_off_is_not_read() -> None:
     reader = PromptedReader(Short(["- CT\n- Ultras", f"- CT\n{EVIDENCE}"])).asking("list")
     cut, whole = reader.read_alone(["Which tests?"] * 2)
     assert (cut.value, cut.unread) == (None, "cut off at the token limit")
-    assert cut.dropped == ("the model was cut off at its token limit",)
+    assert cut.dropped == ("the model was cut off at its token limit; an unfinished sentence is left out",)
     assert whole.value == ("CT",)
 
 

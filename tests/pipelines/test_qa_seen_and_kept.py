@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from radrag.errors import ModelError
 from radrag.generation.scripted import ScriptedGenerator
@@ -127,7 +129,7 @@ def test_what_the_stream_returns_says_whether_it_was_cut_off(index: HybridIndex)
 
     *_, last = QAPipeline(index, Cut([]), min_confidence=0.0).stream(QUESTION)
     assert isinstance(last, Answer)
-    assert "the model was cut off at its token limit" in last.warnings
+    assert "the model was cut off at its token limit; an unfinished sentence is left out" in last.warnings
 
 
 def test_without_enough_evidence_nothing_is_streamed(index: HybridIndex) -> None:
@@ -238,6 +240,35 @@ def test_inside_llama_index(index: HybridIndex) -> None:
     assert str(later) == str(response)
     silent = QAPipeline(index, min_confidence=1.0).as_query_engine().query("Who composed Tosca?")
     assert str(silent) == f"No answer: {Reason.OFF_TOPIC}"
+
+
+@pytest.mark.torch
+def test_inside_llama_index_in_a_form(index: HybridIndex) -> None:
+    pytest.importorskip("llama_index.core")
+
+    def engine(reply: str, *asked: Any) -> Any:
+        return QAPipeline(index, ScriptedGenerator(lambda _: reply), min_confidence=0.0).as_query_engine(*asked)
+
+    evidence = f"Evidence:\n{STONE} [1]"
+    assert str(engine(f"96%\n{evidence}", "factoid").query(QUESTION)) == f"Answer: 96%. {STONE} [1]"
+    chosen = engine(f"B\n{evidence}", None, {"A": "MRI", "B": "Low-dose CT"}).query("Which scan finds ureteral stones?")
+    assert str(chosen) == f"Answer: B. {STONE} [1]"
+    assert Answer.from_dict(chosen.metadata["answer"]).form == "choice"
+    for wrong in (("essay",), ("choice",), ("yesno", {"A": "MRI", "B": "CT"})):
+        with pytest.raises(ValueError, match="got"):
+            engine("", *wrong)
+
+
+@pytest.mark.torch
+def test_a_verdict_that_only_leans_is_no_yes_in_llama_index_either(index: HybridIndex) -> None:
+    pytest.importorskip("llama_index.core")
+
+    class Torn(ScriptedGenerator):
+        def score(self, chats: Sequence[Chat], options: Sequence[str]) -> NDArray[np.float64]:
+            return np.log(np.tile([[0.45, 0.3, 0.25]], (len(chats), 1)))
+
+    response = QAPipeline(index, Torn(lambda _: REPLY), min_confidence=0.0).as_query_engine().query(QUESTION)
+    assert str(response).startswith("Unsure: leans to yes (probability 0.45)")
 
 
 @pytest.mark.torch

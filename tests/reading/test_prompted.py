@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from radrag.generation import prompts
 from radrag.generation.scripted import ScriptedGenerator
+from radrag.reading.fitting import NO_ROOM_REMEDY
 from radrag.reading.prompted import PromptedReader, parse_claims, parse_reply
 from radrag.types import Chat, Draft, DraftClaim, Generation, GenerationParams, Hit, Passage
 
@@ -131,7 +132,16 @@ def test_a_sentence_that_begins_like_declining_is_a_claim() -> None:
 
 
 def test_cut_off_reply_is_noted() -> None:
-    assert reply("CT works [1]. MRI wo", finished=False).dropped == ("the model was cut off at its token limit",)
+    draft = reply("CT works [1]. MRI wo", finished=False)
+    assert draft.dropped == ("the model was cut off at its token limit; an unfinished sentence is left out",)
+    assert [claim.text for claim in draft.claims] == ["CT works."]
+
+
+@pytest.mark.parametrize("text", ["CT works [1]. MRI does too [2].", 'CT works [1]. They say "MRI does" [2].'])
+def test_of_a_reply_cut_off_behind_a_sentence_nothing_is_left_out(text: str) -> None:
+    assert len(reply(text, finished=False).claims) == 2
+    assert len(reply("The patient's", finished=False).claims) == 0
+    assert len(reply("CT works [1]. MRI wo").claims) == 2  # the model ended there itself
 
 
 def test_reader_prompts_with_numbered_passages_and_alone_without() -> None:
@@ -184,9 +194,10 @@ def test_passages_that_do_not_fit_are_dropped_from_the_end_and_counted() -> None
     assert set(generator.asked) == {7}
 
 
-def test_the_last_passage_is_never_dropped() -> None:
+def test_without_room_for_any_passage_nothing_is_asked() -> None:
     generator = Narrow(["CT works [1]."], room=0)
-    assert PromptedReader(generator).read(["What?"], [hits("a", "b")])[0].shown == 1
+    assert PromptedReader(generator).read(["What?"], [hits("a", "b")]) == [Draft(dropped=(NO_ROOM_REMEDY,), shown=0)]
+    assert generator.chats == []
 
 
 def test_scorer_gives_the_probabilities_of_the_yes_no_questions() -> None:

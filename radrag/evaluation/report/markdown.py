@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator
 
 from radrag.evaluation.comparison import Comparison
@@ -11,8 +10,7 @@ from radrag.evaluation.records import Case, Said
 from radrag.evaluation.report import changes
 from radrag.evaluation.report.blocks import Block, Cases, Chart, Grid, Section, Text
 from radrag.evaluation.report.sections import sections
-
-_SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|~])")
+from radrag.types.markdown import escaped
 
 
 def render(made: Comparison, *, cases: int = 5) -> str:
@@ -26,49 +24,49 @@ def render_difference(made: Difference) -> str:
 
 
 def _document(title: str, found: Iterable[Section]) -> str:
-    parts = [f"# {plain(title)}"]
+    parts = [f"# {escaped(title)}"]
     for section in found:
-        parts.append(f"## {plain(section.title)}")
+        parts.append(f"## {escaped(section.title)}")
         parts += [part for block in section.blocks for part in _block(block)]
     return "\n\n".join(parts) + "\n"
-
-
-def plain(text: str) -> str:
-    """Return text that Markdown shows as it is, in one line."""
-    return _SPECIAL.sub(r"\\\1", " ".join(text.split()))
 
 
 def _block(block: Block) -> Iterator[str]:
     match block:
         case Text(text, strong):
-            yield f"**{plain(text)}**" if strong else plain(text)
+            yield f"**{escaped(text)}**" if strong else escaped(text)
         case Grid(caption, columns, rows):
-            yield f"### {plain(caption)}"
+            yield f"### {escaped(caption)}"
             yield _table(columns, rows)
         case Chart(title, _, alt):
-            yield f"{plain(title)}: {plain(alt)}"
+            yield f"{escaped(title)}: {escaped(alt)}"
         case Cases(title, note, cases, names):
-            yield f"### {plain(title)}"
-            yield plain(note)
+            yield f"### {escaped(title)}"
+            yield escaped(note)
             yield from (_case(case, names) for case in cases)
 
 
 def _table(columns: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
-    heads = [plain(column) for column in columns]
+    heads = [_cell(column) for column in columns]
     lines = [f"| {' | '.join(heads)} |", f"|{' --- |' * len(heads)}"]
-    lines += [f"| {' | '.join(plain(cell) for cell in row)} |" for row in rows]
+    lines += [f"| {' | '.join(_cell(cell) for cell in row)} |" for row in rows]
     return "\n".join(lines)
 
 
+def _cell(text: str) -> str:
+    """Return text for a cell; at its head nothing begins a list, so that figures stay as they are."""
+    return escaped(f"|{text}").removeprefix("\\|").strip()
+
+
 def _case(case: Case, names: tuple[str, str]) -> str:
-    lines = [f"- {plain(case.id)}: {plain(case.text)}", f"  - expected: {plain(case.expected)}"]
+    lines = [f"- {escaped(case.id)}: {escaped(case.text)}", f"  - expected: {escaped(case.expected)}"]
     for name, said in zip(names, (case.system, case.baseline), strict=True):
-        lines += [f"  - {plain(name)}: {plain(words(said))}"]
+        lines += [f"  - {escaped(name)}: {escaped(words(said))}"]
         for source in said.sources:
             flags = f" ({', '.join(source.flags).upper()})" if source.flags else ""
             lines.append(
-                f"    - \\[{source.key}\\] {plain(source.title)}{plain(flags)}: {plain(source.before[-60:])} "
-                f"**{plain(source.quote)}** {plain(source.after[:60])}"
+                f"    - \\[{source.key}\\] {escaped(source.title)}{escaped(flags)}: {escaped(source.before[-60:])} "
+                f"**{escaped(source.quote)}** {escaped(source.after[:60])}"
             )
     return "\n".join(lines)
 

@@ -1,4 +1,4 @@
-"""``python -m radrag.cli``."""
+"""``python -m radrag``."""
 
 from radrag.cli.app import main
 
