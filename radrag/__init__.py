@@ -11,7 +11,9 @@ if TYPE_CHECKING:
     from radrag.corpora import (
         Chunking,
         NoteEvents,
+        load_claims,
         load_evidence,
+        load_near_misses,
         load_notes,
         load_phi_notes,
         load_protocols,
@@ -50,6 +52,7 @@ if TYPE_CHECKING:
         pseudo_label,
         review_queue,
     )
+    from radrag.metrics import set_scores
     from radrag.pipelines.conversation import Conversation
     from radrag.pipelines.estimator import LabelClassifier
     from radrag.pipelines.findings import FindingsPipeline
@@ -59,8 +62,10 @@ if TYPE_CHECKING:
     from radrag.reading.extractive import ExtractiveReader
     from radrag.reading.judge import JudgeVerifier
     from radrag.types import Answer, Document, FindingsResult, GenerationParams, LabelledNote, LabelResult, Question
+    from radrag.types.agreement import Agreement
 
 _PLACES = {
+    "Agreement": "types.agreement",
     "AlignmentVerifier": "grounding",
     "Answer": "types",
     "Chunking": "corpora",
@@ -100,7 +105,9 @@ _PLACES = {
     "find_label_issues": "labelling.loop",
     "import_reviews": "evaluation",
     "label_frame": "labelling.batch_columns",
+    "load_claims": "corpora",
     "load_evidence": "corpora",
+    "load_near_misses": "corpora",
     "load_notes": "corpora",
     "load_phi_notes": "corpora",
     "load_protocols": "corpora",
@@ -120,9 +127,11 @@ _PLACES = {
     "read_pubmed": "corpora",
     "read_text": "corpora",
     "review_queue": "labelling.loop",
+    "set_scores": "metrics",
 }
 
 __all__ = [
+    "Agreement",
     "AlignmentVerifier",
     "Answer",
     "Chunking",
@@ -163,7 +172,9 @@ __all__ = [
     "find_label_issues",
     "import_reviews",
     "label_frame",
+    "load_claims",
     "load_evidence",
+    "load_near_misses",
     "load_notes",
     "load_phi_notes",
     "load_protocols",
@@ -183,6 +194,7 @@ __all__ = [
     "read_pubmed",
     "read_text",
     "review_queue",
+    "set_scores",
 ]
 
 
