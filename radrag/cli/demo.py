@@ -74,10 +74,12 @@ def _run(folder: Path, *, quiet: bool) -> dict[str, Any]:
     results = labeller.batch(NOTES)
     for result in results:
         say(f"{result}\n")
-    tests = rr.load_notes("test")
+    tests, questions = rr.load_notes("test"), rr.load_questions()
+    forced, polar = rr.QAPipeline(index, min_confidence=0), [one for one in questions if one.verdict is not None]
     with _step("Comparing RAG with no RAG", quiet):
         tables = {
-            "extractive reader, shipped questions": rr.compare(qa, qa.without_retrieval(), rr.load_questions()),
+            "extractive reader, shipped questions": rr.compare(qa, qa.without_retrieval(), questions),
+            "the same, yes/no questions, none declined": rr.compare(forced, forced.without_retrieval(), polar),
             "fitted labeller, hand-written test notes": rr.compare(labeller, labeller.without_retrieval(), tests),
         }
     missing = [name for name in ("torch", "transformers", "peft", "bitsandbytes") if find_spec(name) is None]

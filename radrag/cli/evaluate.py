@@ -105,9 +105,15 @@ def questions(
     items = load_questions()
     made: dict[str, Comparison] = {}
     with index_or_shipped(index) as opened, Bars(as_json) as bars:
-        system = QAPipeline(opened, writer.load(), params=writer.params)
+        model = writer.load()
+        system = QAPipeline(opened, model, params=writer.params)
         name = "questions" if writer.model is None else f"questions-{Path(writer.model).name}"
         made[name] = compared(system, items, bars=bars, seed=seed, keep=keep, controls=controls).made
+        polar = [item for item in items if item.verdict is not None]
+        if len(polar) > 1:
+            forced = QAPipeline(opened, model, params=writer.params, min_confidence=0)
+            done = compared(forced, polar, bars=bars, seed=seed, keep=keep, controls=controls)
+            made[f"{name}-none-declined"] = done.made
         small = writer.model is None and llama_items > 0 and _llama_there(as_json)
         if small:
             made["questions-small-llama"] = _small_answers(opened, items, llama_items, bars, seed, keep)
@@ -122,7 +128,8 @@ def questions(
 def _write(made: dict[str, Comparison], folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for name, one in made.items():
-        words = name.replace("-small-llama", ", small Llama").replace("-", " ")
+        words = name.replace("-small-llama", ", small Llama").replace("-none-declined", ", yes/no, none declined")
+        words = words.replace("-", " ")
         title = words[:1].upper() + words[1:]
         one.to_html(folder / f"{name}.html", title=title)
         one.to_svg(folder / f"{name}.svg", title=title)

@@ -3,6 +3,7 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -271,6 +272,23 @@ def test_shipped_questions_with_their_chart(
         "questions.html", "questions.json", "questions.md", "questions.svg",
     ]  # fmt: skip
     assert "Questions: RAG against no RAG" in (tmp_path / "made" / "questions.svg").read_text("utf-8")
+
+
+def test_yes_no_questions_also_with_none_declined(
+    index: Path, asked: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    items = [replace(item, verdict="yes") for item in read_questions(asked) if item.answerable]
+    items.append(replace(items[0], id="far", text="Do penguins swim faster than seals in June?"))
+    monkeypatch.setattr("radrag.corpora.load_questions", lambda: items)
+    options = ("--index", index, "--llama-items", "0", "--no-labels", "--report", tmp_path, "--json")
+    made = json.loads(run("evaluate", "questions", *options))
+    answered = {
+        name: next(row for row in one["rows"] if row["metric"] == "answers what can be answered")["system"]["value"]
+        for name, one in made.items()
+    }
+    assert set(answered) == {"questions", "questions-none-declined"}
+    assert answered["questions"] < answered["questions-none-declined"] == 1
+    assert "yes/no, none declined" in (tmp_path / "questions-none-declined.svg").read_text("utf-8")
 
 
 def test_notes_with_one_source_out_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
