@@ -6,7 +6,7 @@ The claims by hand are the shipped ones, in words of their own: the development 
 its source to be supported; the test split (other documents and writers) was scored after that. Half of its documents do
 not ship and need RADRAG_DATA.
 
-    python tests/benchmarks/grounding.py
+    python tests/benchmarks/grounding.py [--nli MODEL]
 """
 
 from __future__ import annotations
@@ -20,8 +20,9 @@ import numpy as np
 from common import DATA, arguments, report
 
 from radrag.corpora import LabelledClaim, load_claims, load_evidence
-from radrag.grounding import THRESHOLD, AlignmentVerifier, find_support
+from radrag.grounding import THRESHOLD, AlignmentVerifier, NLIVerifier, find_support
 from radrag.metrics import auroc, bootstrap, bootstrap_statistic, expected_calibration_error
+from radrag.protocols import Verifier
 from radrag.training.claim_edits import FALSE_KINDS, TRUE_KINDS, EditedClaim, edited_claims
 from radrag.training.verifier import pubmedqa_documents, shipped_documents
 
@@ -31,7 +32,7 @@ COLUMNS = ("claims", "n", "documents", "called supported", "same, find_support")
 
 def main(args: argparse.Namespace) -> None:
     """Measure and print."""
-    verifier = AlignmentVerifier()
+    verifier: Verifier = AlignmentVerifier() if args.nli is None else NLIVerifier(args.nli)
     documents = shipped_documents("B")
     if PUBMEDQA.is_file() and not args.shipped_only:
         documents += pubmedqa_documents(PUBMEDQA, "B")
@@ -47,7 +48,7 @@ def main(args: argparse.Namespace) -> None:
 
 
 def edited_table(
-    claims: Sequence[EditedClaim], texts: dict[str, str], verifier: AlignmentVerifier, args: argparse.Namespace
+    claims: Sequence[EditedClaim], texts: dict[str, str], verifier: Verifier, args: argparse.Namespace
 ) -> None:
     """Print the share called supported for each kind of edit, and for all true and all false ones."""
     found = [verifier.verify([claim.text], [[texts[claim.document_id]]])[0] for claim in claims]
@@ -75,7 +76,7 @@ def hand_table(
     split: str,
     claims: Sequence[LabelledClaim],
     texts: dict[str, str],
-    verifier: AlignmentVerifier,
+    verifier: Verifier,
     args: argparse.Namespace,
 ) -> None:  # fmt: skip
     """Print what the claims written by hand are called, and whether the probabilities tell them apart and are right."""
@@ -117,5 +118,6 @@ def interval(values: Any, groups: Any) -> Any:
 if __name__ == "__main__":
     parser = arguments(__doc__.splitlines()[0])
     parser.add_argument("--seed", type=int, default=1, help="of the edits")
+    parser.add_argument("--nli", help="measure this NLI model, by name or folder, in place of the verifier that ships")
     parser.add_argument("--shipped-only", action="store_true", help="without PubMedQA")
     main(parser.parse_args())
