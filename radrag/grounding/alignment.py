@@ -23,6 +23,13 @@ _UNIT_LIKE = re.compile(
     r"percent|per|cent",
     re.IGNORECASE,
 )
+# A letter or Roman numeral that tells one of a kind from another: hepatitis B, vitamin K, group A.
+_LETTERED = re.compile(
+    r"\b(?:hepatitis|vitamins?|factors?|groups?|influenza|arms?|types?|class|treatments?|drugs?|regimens?|cohorts?|"
+    r"stages?|grades?|phase|category|zone)[ -]((?-i:[A-Z]|[IVX]{1,4}))(?![\w'])",
+    re.IGNORECASE,
+)
+_LETTER = "#"  # ends the stem of such a letter, so that no word stands for it
 _PLAIN_ENDING = re.compile(r"(?:ly|ing|ed|ous|ive|ful|able|ible|ment|ness|wards?|wise|ised|ized|er|est)s?$")
 _SPELT = frozenset(
     "one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen "
@@ -78,9 +85,13 @@ def _described(word: str) -> tuple[str, float, bool]:
 def content_words(text: str) -> tuple[Word, ...]:
     """Return the words of a text that carry meaning, in order; numbers and their units are left out."""
     found = []
+    letters = {match.start(1) for match in _LETTERED.finditer(text)}
     for match in _WORD.finditer(text):
         word = match[0]
         low = word.lower()
+        if match.start() in letters:
+            found.append(Word(word, low + _LETTER, *match.span(), 1.0, True))
+            continue
         if (low in STOPWORDS and not word.isupper()) or _UNIT_LIKE.fullmatch(low) or low in _SPELT or len(word) < 2:
             continue
         stem, weight, name = _described(word)
@@ -105,14 +116,16 @@ class Aligner:
             return np.zeros((len(claim), len(source)))
         table = self._cosines(claim, source)
         stems = [word.stem for word in source]
+        lettered = [stem.endswith(_LETTER) for stem in stems]
         for row, word in enumerate(claim):
             same = synonyms().get(word.stem, frozenset())
+            ours = word.stem.endswith(_LETTER)
             against = opposites().get(word.stem, frozenset())
             for column, stem in enumerate(stems):
                 known = _known(word.stem, stem, same)
                 if known:
                     table[row, column] = known
-                elif stem in against:
+                elif stem in against or lettered[column] or ours:
                     table[row, column] = 0.0
                 elif word.name or source[column].name:
                     table[row, column] *= 0.7  # two names that are near are siblings as often as one thing

@@ -12,7 +12,7 @@ from radrag.grounding.evidence_level import Design, evidence_level
 from radrag.grounding.quotes import check_quotes
 from radrag.grounding.sample_size import sample_size
 from radrag.grounding.support import find_support
-from radrag.grounding.verifier import AlignmentVerifier
+from radrag.grounding.verifier import OTHERWISE, AlignmentVerifier
 from radrag.protocols import Verifier
 from radrag.types import AlteredQuote, Citation, Claim, ClaimVerdict, Document, Draft, DraftClaim, Hit
 
@@ -92,6 +92,8 @@ class _Grounding:
         if altered:
             verdict = "partly" if carried else best.verdict
             return replace(made, supported=False, verdict=verdict, objections=(*best.objections, _ALTERED))
+        if carried and any(one.verdict == "contradicted" for _, one in verdicts):
+            return replace(made, supported=False, verdict="partly", objections=(*best.objections, OTHERWISE))
         return made
 
     def _verdicts(self, text: str, hits: Sequence[Hit]) -> list[tuple[Hit, ClaimVerdict]]:

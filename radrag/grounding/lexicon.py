@@ -9,7 +9,9 @@ from radrag.indexes.tokens import tokenize
 
 NEGATION = re.compile(
     r"\b(?:no|not|never|neither|none|nobody|without|cannot|fail(?:s|ed)?|lack(?:s|ed|ing)?|absen(?:t|ce)|unable|"
-    r"unlikely|nothing|free of|rather than|instead of|no longer)\b|n['’]t\b",
+    r"unlikely|nothing|free of|rather than|instead of|no longer|unless|except\w*|exclu(?:d\w*|sion criteria)|hardly|"
+    r"barely|scarcely|little|few|false|refut\w*|despite|withh[eo]ld\w*|refrain\w*|contrary|myth|"
+    r"contraindications?(?=:))\b|n['’]t\b",
     re.IGNORECASE,
 )
 # "No difference", "did not differ", "similar" and "not significant" say the same: that nothing was shown to differ.
@@ -45,7 +47,9 @@ ASSOCIATED = re.compile(
 # What a sentence only asks, supposes or plans, and words of a claim that say so too.
 OPEN = re.compile(
     r"\b(?:whether|unclear|unknown|unproven|hypothes[ie]\w+|we (?:aimed|sought)|aims?|objectives?|purpose|"
-    r"to (?:determine|investigate|evaluate|assess|examine|test|explore|establish|find out|clarify|ascertain))\b",
+    r"to (?:determine|investigate|evaluate|assess|examine|test|explore|establish|find out|clarify|ascertain)|"
+    r"myth|fallacy|misconception|expected|believ\w+|belief|notion|claim(?:s|ed)? (?:that|of)|were told|assum\w+|"
+    r"would have)\b|\?\s*$",
     re.IGNORECASE,
 )
 STILL_OPEN = re.compile(
@@ -59,11 +63,6 @@ ABSOLUTE = re.compile(
     re.IGNORECASE,
 )
 SIGNIFICANT = re.compile(r"(?<!not )(?<!no )(?<!non)(?<!non-)\b(?:statistically )?significant(?:ly)?\b", re.IGNORECASE)
-STUDIED = re.compile(
-    r"\b(?:does not|do not|did not|not|no|without|nor|neither|unclear|unknown|remains?|lacks?|missing|"
-    r"cannot|untested)\b[^.;]*\b(?:describ\w+|report\w*|given|gives?|stat\w+|test\w+|examin\w+|discuss\w+|measur\w+|mention\w*|claim\w*|followed|compar\w+|explor\w+|exclud\w+|show\w*|reveal\w*|establish\w*|prov\w+|confirm\w*|includ\w+)",
-    re.IGNORECASE,
-)
 
 _UP = """increase rise rose risen raise raised elevate elevated higher greater more larger longer above gain gained grew
     grow enhance enhanced upward accelerate accelerated prolong prolonged exceed exceeded heighten surge older commoner
@@ -77,14 +76,24 @@ _BAD = """worse worsen worsened inferior deteriorate deteriorated harm harmful w
     exacerbated impair impaired endanger unsafe detrimental degrade damage toxic"""
 _PAIRS = """before after|acute chronic|positive negative|early late|earlier later|faster slower|inpatient outpatient|
     left right|upper lower|proximal distal|benign malignant|pregnant lactating|old young|older younger|elderly young|
-    first last|maximum minimum|oral intravenous|with without|presence absence|present absent|open closed|light deep|
+    first last|first second|both either|
+    maximum minimum|oral intravenous|with without|presence absence|present absent|open closed|light deep|
     mild severe|short long|high low|anterior posterior|lateral medial|more fewer|systolic diastolic|hyper hypo|
     prospective retrospective|sensitivity specificity|unilateral bilateral|internal external|superior inferior|
     strong weak|common rare|large small|all none|always never|type-1 type-2|subjective objective|accept reject|
-    treated untreated|overestimated underestimated|arterial venous|invasive noninvasive|primary secondary"""
+    treated untreated|contraindicated indicated|
+    contraindicated recommended|contraindicated safe|excluded included|encouraged discouraged|withheld given|
+    withheld offered|prevented caused|prevented induced|true false|mandatory optional|required optional|
+    recommended optional|needed optional|necessary optional|stopped started|stopped continued|daily weekly|
+    daily monthly|weekly monthly|preoperative postoperative|stable unstable|necessary unnecessary|survival death|
+    survival mortality|permitted prohibited|allowed prohibited|avoided started|avoided used|avoided given|
+    well poorly|good poor|few most|few many|precedes follows|absolute relative|double halve|treatment control|
+    resected irradiated|discouraged performed|discouraged recommended|forbidden allowed|rejected supported|
+    refuted supported|refuted confirmed|low raised|low elevated|lost gained|inhibits induces|activates inhibits|
+    overestimated underestimated|arterial venous|invasive noninvasive|primary secondary"""
 _SYNONYMS = """show demonstrate reveal find indicate observe see note display|study trial investigation research|
     patient subject participant people person individual volunteer case|child paediatric pediatric kid childhood|
-    woman female women girl|man male men boy|die death mortality dead fatal alive survive survival|
+    woman female women girl|man male men boy|die death mortality dead fatal|alive survive survival survivor|
     kidney renal nephropathy|heart cardiac|liver hepatic|lung pulmonary|brain cerebral|breast mammary|
     frequent common often|rare uncommon infrequent seldom|receive give take get treat assign administer have|
     get improve better|compare relative versus against than|similar comparable alike equal same differ difference|
@@ -106,6 +115,26 @@ _SYNONYMS = """show demonstrate reveal find indicate observe see note display|st
     add addition additional extra|favour prefer|compute computed|plan intend|illuminate explain|toddler child|
     determine establish ascertain|confine limit restrict|predict predictor predictive|independent independently alone|
     transfer convey|discharge release|poor bad badly|well good excellent|able can|precise accurate exact"""
+# Before a word that is the other's opposite: "unstable", "contraindicated"; and pairs in the place of one another.
+_NEGATING = ("un", "non", "in", "im", "ir", "il", "dis", "a", "contra", "anti")
+_FACING = (("pre", "post"), ("ante", "post"), ("hypo", "hyper"), ("over", "under"), ("intra", "extra"),
+           ("macro", "micro"), ("supra", "infra"), ("mono", "bi"), ("uni", "bi"), ("endo", "exo"), ("pro", "anti"),
+           ("immunocompetent", "immunocompromised"), ("in", "ex"), ("up", "down"), ("homo", "hetero"),
+           ("super", "sub"))  # fmt: skip
+
+
+@lru_cache(maxsize=1 << 15)
+def prefixed(word: str) -> frozenset[str]:
+    """Return what a word would be with a negating prefix more, with one less, or with the opposite prefix."""
+    found = {prefix + word for prefix in _NEGATING if len(word) > 3}
+    found |= {word[len(prefix) :] for prefix in _NEGATING if word.startswith(prefix) and len(word) - len(prefix) > 3}
+    for pair in _FACING:
+        for one, other in (pair, pair[::-1]):
+            if word.startswith(one):
+                found.add(other + word[len(one) :])
+    return frozenset(found)
+
+
 _GROUPS = {
     "age": "child children paediatric pediatric infant neonate newborn adolescent toddler girl boy childhood | adult "
     "| elderly geriatric",

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import difflib
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
-from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
-from radrag.corpora import split_sentences
 from radrag.grounding import numbers, polarity
-from radrag.grounding.alignment import Aligner, Word, content_words
-from radrag.grounding.numbers import Quantity
+from radrag.grounding.alignment import Aligner, Word
+from radrag.grounding.binding import number_features
+from radrag.grounding.clauses import mixes_clauses
+from radrag.grounding.limits import changed_limit
+from radrag.grounding.passage import Passage, ReadText
 from radrag.grounding.support import exact_span
 
 # What speaks for a claim, then what speaks against it; the model's weights have the same signs.
@@ -24,16 +23,18 @@ AGAINST = (
     "missing name", "name elsewhere", "missing word", "number missing", "number elsewhere", "unit", "bound", "binding",
     "negation", "cue", "null", "direction", "direction added", "null elsewhere",
     "opposite", "people", "exchanged", "overstated", "left open", "absolute",
-    "significance", "substitution",
+    "significance", "substitution", "number limited", "limited", "mixed",
 )  # fmt: skip
 FEATURES = FOR + AGAINST
+# From which value on a claim is worth no more than one worded freely, whatever else speaks for it.
+BLOCKS = {
+    "unit": 0.5, "bound": 0.5, "binding": 0.5, "negation": 0.5, "null": 0.5, "opposite": 0.5, "people": 0.5,
+    "exchanged": 0.5, "overstated": 0.5, "left open": 0.5, "absolute": 0.5, "significance": 0.5, "direction": 0.5,
+    "substitution": 0.48, "number limited": 0.5, "limited": 0.5, "mixed": 0.5,
+}  # fmt: skip
 CONFLICTS = frozenset(
     {"unit", "bound", "negation", "null", "direction", "opposite", "people", "substitution", "exchanged", "binding"}
 )
-_GIVEN_TO = re.compile(
-    r"\s*(?:\([^()]*\)\s*)?(?:on|with|in|for|after|under|by|without|had|of those|of the|among)\s", re.IGNORECASE
-)
-_ENDS = re.compile(r"[,;:.](?=\s|$)|\(|\b(?:and|versus|vs|against|compared|but|than|while|whereas)\b", re.IGNORECASE)
 # Shares of a claim's words, in the sentence, in two, in the passage, beyond which more words prove nothing more: a
 # claim in its author's own words seldom has more.
 _ENOUGH = (0.5, 0.55, 0.65)
@@ -65,52 +66,12 @@ class Measured:
     order: float
 
 
-@dataclass(frozen=True)
-class _Text:
-    text: str
-    words: tuple[Word, ...]
-    numbers: tuple[Quantity, ...]
-
-    @classmethod
-    def of(cls, text: str) -> _Text:
-        return cls(text, content_words(text), numbers.quantities(text))
-
-
-class Passage:
-    """A passage split and read once, so that many claims can be measured against it."""
-
-    def __init__(self, text: str) -> None:
-        self.text = text
-        self.spans = split_sentences(text)
-
-    @cached_property
-    def sentences(self) -> list[_Text]:
-        """Its sentences, read."""
-        return [_Text.of(self.text[start:end]) for start, end in self.spans]
-
-    @cached_property
-    def words(self) -> list[Word]:
-        """The words of all sentences; offsets are those in the sentence."""
-        return [word for sentence in self.sentences for word in sentence.words]
-
-    @cached_property
-    def numbers(self) -> list[Quantity]:
-        """The numbers of all sentences."""
-        return [number for sentence in self.sentences for number in sentence.numbers]
-
-    @cached_property
-    def slices(self) -> list[slice]:
-        """For each sentence, where its words are among all."""
-        ends = np.cumsum([0, *(len(sentence.words) for sentence in self.sentences)])
-        return [slice(a, b) for a, b in pairwise(ends)]
-
-
 def measure(claim: str, passage: Passage, aligner: Aligner) -> Measured | None:
     """Measure a claim against a passage; None if the passage has no word of it."""
-    stated = _Text.of(claim)
+    stated = ReadText.of(claim)
     if not passage.spans or not (stated.words or stated.numbers):
         return None
-    exact = exact_span(claim, passage.text, passage.spans)
+    exact = exact_span(claim, passage.text, passage.spans) if _states(claim, stated) else None
     if exact is not None and _whole(exact, passage):
         return Measured(*exact, (1.0,) * len(FOR) + (0.0,) * len(AGAINST), (), False, 1.0)
     table = aligner.similarity(stated.words, passage.words)
@@ -130,11 +91,15 @@ def measure(claim: str, passage: Passage, aligner: Aligner) -> Measured | None:
         "window": min(1.0, coverage[1] / _ENOUGH[1]), "passage": min(1.0, coverage[2] / _ENOUGH[2]),
     }  # fmt: skip
     values |= _missing(stated, best_pair, best.max(axis=0), notes)
-    values |= _number_features(stated, passage, window, main, notes)
+    values |= number_features(stated, passage, window, main, notes)
     values |= _polarity_features(stated, source, passage, pairs, notes)
     values["substitution"] = _substitution(stated, source, table[:, passage.slices[main]], notes)
+    values |= _limited(stated, passage, window, main, table, notes)
     order = _order(stated, passage, window, table)
-    if len(stated.words) + len(stated.numbers) < _FEWEST:
+    if "?" in claim:
+        order = 0.0
+        notes.append(("question", "a question states nothing that can be checked"))
+    elif len(stated.words) + len(stated.numbers) < _FEWEST:
         order = 0.0
         notes.append(("fragment", "too short to be a statement that can be checked"))
     elif not order:
@@ -143,6 +108,11 @@ def measure(claim: str, passage: Passage, aligner: Aligner) -> Measured | None:
     conflicts = any(kind in CONFLICTS for kind, _ in notes)
     said = tuple(text for _, text in notes)
     return Measured(start, end, tuple(values[name] for name in FEATURES), said, conflicts, order)
+
+
+def _states(claim: str, stated: ReadText) -> bool:
+    """Whether a sentence can be true or false, so that a copy of it is supported: "Yes." or "12%" cannot."""
+    return bool(stated.words or stated.numbers) and len(claim.split()) >= _FEWEST and not claim.rstrip().endswith("?")
 
 
 def _whole(span: tuple[int, int], passage: Passage) -> bool:
@@ -159,7 +129,7 @@ def _mean(values: NDArray[np.float64], weights: NDArray[np.float64]) -> float:
     return float(values @ weights / weights.sum()) if len(weights) else 0.0
 
 
-def _main(kept: NDArray[np.float64], weights: NDArray[np.float64], stated: _Text, passage: Passage) -> int:
+def _main(kept: NDArray[np.float64], weights: NDArray[np.float64], stated: ReadText, passage: Passage) -> int:
     """Return the sentence with most of a claim's words and numbers; the first of equals."""
     scores = []
     for row, sentence in zip(kept, passage.sentences, strict=True):
@@ -182,7 +152,7 @@ def _window(
     return window, found
 
 
-def _order(stated: _Text, passage: Passage, window: Sequence[int], table: NDArray[np.float64]) -> float:
+def _order(stated: ReadText, passage: Passage, window: Sequence[int], table: NDArray[np.float64]) -> float:
     """Measure how closely a claim follows its source: its longest common subsequence with it, as a share of its words.
 
     0 for a wording of its own, where words in common say nothing about the truth (of claims written by hand as many
@@ -200,7 +170,7 @@ def _order(stated: _Text, passage: Passage, window: Sequence[int], table: NDArra
     return min(1.0, max(0.0, (above[-1] / len(stated.words) - _FREE) / (_CLOSE - _FREE)))
 
 
-def _pairs(stated: _Text, source: _Text, table: NDArray[np.float64]) -> list[tuple[Word, Word]]:
+def _pairs(stated: ReadText, source: ReadText, table: NDArray[np.float64]) -> list[tuple[Word, Word]]:
     if not table.size:
         return []
     columns = table.argmax(axis=1)
@@ -212,7 +182,7 @@ def _pairs(stated: _Text, source: _Text, table: NDArray[np.float64]) -> list[tup
 
 
 def _missing(
-    stated: _Text, near: NDArray[np.float64], anywhere: NDArray[np.float64], notes: list[tuple[str, str]]
+    stated: ReadText, near: NDArray[np.float64], anywhere: NDArray[np.float64], notes: list[tuple[str, str]]
 ) -> dict[str, float]:
     """Measure the worst word of a claim that nothing stands for; names and other words apart."""
     name = elsewhere = plain = 0.0
@@ -230,65 +200,8 @@ def _missing(
     return {"missing name": name, "name elsewhere": elsewhere, "missing word": plain}
 
 
-def _number_features(
-    stated: _Text, passage: Passage, window: Sequence[int], main: int, notes: list[tuple[str, str]]
-) -> dict[str, float]:
-    near = [number for n in window for number in passage.sentences[n].numbers]
-    missing = elsewhere = unit = bound = binding = 0.0
-    for number in stated.numbers:
-        weight = 1.0 if number.stated or number.plain > 10 or number.loose else 0.2
-        if numbers.bound_conflict(number, near):
-            bound = 1.0
-            notes.append(("bound", f"the source bounds {number.text} from the other side"))
-        elif not any(numbers.matches(number, other) for other in passage.numbers):
-            missing = max(missing, weight)
-            if numbers.unit_conflict(number, passage.numbers):
-                unit = 1.0
-                notes.append(("unit", f"{number.text} has another unit in the source"))
-            else:
-                notes.append(("number missing", f"number {number.text} is not in the source"))
-        elif not any(numbers.matches(number, other) for other in near):
-            elsewhere = max(elsewhere, weight)
-            notes.append(("number elsewhere", f"number {number.text} stands elsewhere in the source"))
-        elif _bound_elsewhere(number, stated, passage.sentences[main]):
-            binding = 1.0
-            notes.append(("binding", f"{number.text} belongs to something else in the source"))
-    return {"number missing": missing, "number elsewhere": elsewhere, "unit": unit, "bound": bound, "binding": binding}
-
-
-def _bound_elsewhere(number: Quantity, stated: _Text, source: _Text) -> bool:
-    """Whether a claim speaks of what the source gives another number of the same kind, and not of what it gives this.
-
-    What a number belongs to is what follows it after a preposition ("27% of the control group"), else what stands
-    before it.
-    """
-    own = [one for one in source.numbers if numbers.matches(number, one)]
-    rivals = [one for one in source.numbers if one.unit == own[0].unit and one not in own] if own else []
-    ours = {word.stem for word in stated.words}
-    here = set().union(*(_owner(one, source) for one in own))
-    for rival in rivals:
-        there = _owner(rival, source)
-        if any(numbers.matches(other, rival) for other in stated.numbers):
-            continue
-        if (there - here) & ours and not (here - there) & ours and here - there:
-            return True
-    return False
-
-
-def _owner(number: Quantity, source: _Text) -> set[str]:
-    after = _GIVEN_TO.match(source.text, number.start + len(number.text))
-    if after:
-        stop = _ENDS.search(source.text, after.end())
-        end = stop.start() if stop else len(source.text)
-        return {word.stem for word in source.words if after.end() <= word.start < end}
-    begin = max((one.start + len(one.text) for one in source.numbers if one.start < number.start), default=0)
-    breaks = [match.end() for match in _ENDS.finditer(source.text, begin, number.start)]
-    begin = breaks[-1] if breaks else begin
-    return {word.stem for word in source.words if begin <= word.start < number.start}
-
-
 def _polarity_features(
-    stated: _Text, source: _Text, passage: Passage, pairs: list[tuple[Word, Word]], notes: list[tuple[str, str]]
+    stated: ReadText, source: ReadText, passage: Passage, pairs: list[tuple[Word, Word]], notes: list[tuple[str, str]]
 ) -> dict[str, float]:
     low, high = polarity.region(source.text, pairs)
     clause = source.text[low:high]
@@ -329,7 +242,23 @@ def _polarity_features(
     }  # fmt: skip
 
 
-def _substitution(stated: _Text, source: _Text, table: NDArray[np.float64], notes: list[tuple[str, str]]) -> float:
+def _limited(
+    stated: ReadText, passage: Passage, window: Sequence[int], main: int, table: NDArray[np.float64],
+    notes: list[tuple[str, str]],
+) -> dict[str, float]:  # fmt: skip
+    carriers = [main, *(n for n in window if n != main)]
+    sources = [(passage.sentences[n], table[:, passage.slices[n]]) for n in carriers]
+    said, mixed = changed_limit(stated, sources), mixes_clauses(stated, sources)
+    if said:
+        notes.append(("limited", said))
+    if mixed:
+        notes.append(("mixed", "it joins parts of what the source says apart"))
+    return {"limited": float(bool(said)), "mixed": float(mixed)}
+
+
+def _substitution(
+    stated: ReadText, source: ReadText, table: NDArray[np.float64], notes: list[tuple[str, str]]
+) -> float:
     """Measure the worst word that stands where a near-copy of it has another: the sign of a swapped drug or disease."""
     ours, theirs = [word.stem for word in stated.words], [word.stem for word in source.words]
     worst, said = 0.0, ""

@@ -41,6 +41,7 @@ _SIMPLE = {
     "iu": ("units", 1.0), "mmhg": ("pressure", 1.0), "kpa": ("pressure", 7.50062), "hz": ("frequency", 1.0),
     "khz": ("frequency", 1e3), "mhz": ("frequency", 1e6), "t": ("tesla", 1.0), "mbq": ("activity", 1.0),
     "gbq": ("activity", 1e3), "mci": ("activity", 37.0), "kv": ("voltage", 1.0), "kvp": ("voltage", 1.0),
+    "°c": ("celsius", 1.0), "°f": ("fahrenheit", 1.0),
 }  # fmt: skip
 _LONG = "second|minute|hour|day|week|month|year|gram|litre|liter|yr|wk|hr|sec"
 _NAMES = "|".join(sorted((re.escape(name) for name in _SIMPLE), key=len, reverse=True))
@@ -59,6 +60,7 @@ _BOUND = re.compile(
 _ABOUT = re.compile(
     r"(?:about|around|roughly|some|nearly|almost|approximately|approx\.?|~|close to)\s*$", re.IGNORECASE
 )
+_MINUS = re.compile(r"(?:^|(?<!\d)\s|[(\[=<>≤≥,;:])[-−]$")  # before a number; "5 - 10" and "5-10" are ranges
 _TOLERANCE = 0.08  # of a number said to be approximate, relative
 
 
@@ -92,7 +94,7 @@ class Quantity:
     def plain(self) -> float:
         """The number as written, without its unit."""
         number = _NUMBER.search(self.text)
-        return self.value if number is None else _number(number)[0]
+        return self.value if number is None else math.copysign(_number(number)[0], self.value)
 
 
 def quantities(text: str) -> tuple[Quantity, ...]:
@@ -202,6 +204,8 @@ def _plain(text: str, match: re.Match[str]) -> Quantity | None:
     start, end = match.span()
     if start and text[start - 1] == "-" and start > 1 and text[start - 2].isalpha():  # IL-6, COVID-19
         return None
+    if _MINUS.search(text, 0, start):
+        start, value = start - 1, -value
     before = text[max(0, start - 24) : start]
     bound = _BOUND.search(before)
     unit, factor, upto = _unit_at(text, end)

@@ -14,7 +14,13 @@ from radrag.indexes.tokens import STOPWORDS
 
 _CLAUSE = re.compile(r"[,;:](?=\s)|\b(?:but|although|though|whereas|while|however)\b", re.I)
 _ANY_WORD = re.compile(r"[^\W\d_]+")
+_HYPHEN = re.compile(
+    r"\b(un|non|pre|post|ante|hypo|hyper|over|under|intra|extra|anti|sub|supra|infra|in|dis)-(?=[^\W\d_])"
+)
 _TOKEN = re.compile(r"\d+(?:[.,·]\d+)*|[^\W\d_]+(?:-?\d+)?")
+_LOW_P = re.compile(
+    r"\bp(?:[- ]?values?)? ?(?:(?:<|≤|of less than|less than) ?0?[.·]0[0-5]|(?:=|of|was)? ?0?[.·]0[0-4])", re.I
+)
 Pairs = Sequence[tuple[Word, Word]]  # a word of the claim, and the one of the source that stands for it
 
 
@@ -50,6 +56,8 @@ def _unanswered(
     for low, high in cues:
         begin, end = _clause_of(text, low, high)
         near = [(word.start < low, abs(word.start - low), two) for word, two in pairs if begin <= word.start < end]
+        if not near and text[end : end + 1] == ":":  # "Do not use: dopamine" negates what follows
+            found.append(len(cues) > len(answers))
         if near:
             target = min(near, key=lambda item: item[:2])[2]
             first, last = _clause_of(other, target.start, target.end)
@@ -111,11 +119,16 @@ def opposite_words(claim: str, source: str) -> tuple[str, ...]:
     """Return words that a claim has more often than the source, while the source has more of their opposites."""
     table = lexicon.opposites()
     ours, theirs = _stems(claim), _stems(source)
-    return tuple(
+    found = [
         word
         for word, others in table.items()
         if ours[word] > theirs[word] and any(theirs[other] > ours[other] for other in others)
-    )
+    ]
+    spelt, there = _spelt(claim), _spelt(source)
+    for word in spelt:
+        if spelt[word] > there[word] and any(there[other] > spelt[other] for other in lexicon.prefixed(word)):
+            found.append(word)
+    return tuple(dict.fromkeys(found))
 
 
 def group_conflicts(claim: Sequence[Word], source: Sequence[Word], passage: Sequence[Word]) -> tuple[str, ...]:
@@ -145,7 +158,22 @@ def exchanged(claim: str, source: str) -> tuple[str, str] | None:
     for one, two in sorted(replaced):
         if (two, one) in replaced and one not in STOPWORDS and two not in STOPWORDS:
             return one, two
+    there = _around(theirs)
+    for one, between, two in sorted(_around(ours) - there):
+        if (two, between, one) in there:
+            return one, two
     return None
+
+
+def _around(tokens: Sequence[str]) -> set[tuple[str, tuple[str, ...], str]]:
+    """Return pairs of words with one to three others between them that are not "and" or "or"."""
+    return {
+        (tokens[n], between, tokens[n + size + 1])
+        for size in (1, 2, 3)
+        for n in range(len(tokens) - size - 1)
+        if (between := tuple(tokens[n + 1 : n + 1 + size])) not in (("and",), ("or",))
+        and tokens[n] not in STOPWORDS and tokens[n + size + 1] not in STOPWORDS and tokens[n] != tokens[n + size + 1]
+    }  # fmt: skip
 
 
 def overstated(claim: str, source: str) -> float:
@@ -177,9 +205,7 @@ def added_absolutes(claim: str, source: str) -> bool:
 
 def added_significance(claim: str, source: str) -> bool:
     """Whether a claim says significant and the source does not, or gives a p value above .05 only."""
-    return bool(lexicon.SIGNIFICANT.search(claim)) and not (
-        lexicon.SIGNIFICANT.search(source) or re.search(r"\b[pP] ?(?:<|=|less)", source)
-    )
+    return bool(lexicon.SIGNIFICANT.search(claim)) and not (lexicon.SIGNIFICANT.search(source) or _LOW_P.search(source))
 
 
 def _cues(text: str) -> list[tuple[int, int]]:
@@ -195,6 +221,11 @@ def _directions(text: str) -> Counter[tuple[str, int]]:
     table = lexicon.signs()
     found = (table.get(word) or table.get(stem_of(word)) for word in _ANY_WORD.findall(text.lower()))
     return Counter(sign for sign in found if sign is not None)
+
+
+def _spelt(text: str) -> Counter[str]:
+    """Count words with the hyphens after a prefix taken out: "non-small-cell" has "nonsmall" and "cell"."""
+    return Counter(_ANY_WORD.findall(_HYPHEN.sub(r"\1", text.lower())))
 
 
 def _stems(text: str) -> Counter[str]:

@@ -2,6 +2,7 @@
 
 The edited claims are made by ``radrag.training.claim_edits`` of the report half of the documents: shipped digests and
 guidelines, and PubMedQA development abstracts where RADRAG_DATA is there. The verifier was fitted on the other half.
+The near copies are claims a word or two away from one sentence, written to slip past and answered by rules since.
 The claims by hand are the shipped ones, in words of their own: the development split decided that a claim must follow
 its source to be supported; the test split (other documents and writers) was scored after that. Half of its documents do
 not ship and need RADRAG_DATA.
@@ -12,8 +13,10 @@ not ship and need RADRAG_DATA.
 from __future__ import annotations
 
 import argparse
+import json
 import random
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -27,6 +30,7 @@ from radrag.training.claim_edits import FALSE_KINDS, TRUE_KINDS, EditedClaim, ed
 from radrag.training.verifier import pubmedqa_documents, shipped_documents
 
 PUBMEDQA = DATA / "pubmedqa_dev500.jsonl.gz"
+NEAR_COPIES = Path(__file__).parents[1] / "grounding" / "data" / "near_copies.jsonl"
 COLUMNS = ("claims", "n", "documents", "called supported", "same, find_support")
 
 
@@ -40,6 +44,7 @@ def main(args: argparse.Namespace) -> None:
         documents = random.Random(0).sample(documents, 40)
     claims = list(edited_claims(documents, seed=args.seed, per_document=2))
     edited_table(claims, dict(documents), verifier, args)
+    near_table(verifier, args)
     texts = {one.id: one.text for one in load_evidence()}
     if PUBMEDQA.is_file():
         texts |= dict(pubmedqa_documents(PUBMEDQA, "A") + pubmedqa_documents(PUBMEDQA, "B"))
@@ -70,6 +75,22 @@ def edited_table(
               ("ECE", float(expected_calibration_error(chances, true.astype(int))))]  # fmt: skip
     rows += [(name, len(claims), len(set(groups)), value, "") for name, value in scores]
     report(f"Edited claims, report half, seed {args.seed}", COLUMNS, rows, args)
+
+
+def near_table(verifier: Verifier, args: argparse.Namespace) -> None:
+    """Print what claims a word or two away from one sentence are called; the rules were made with them in sight."""
+    pairs = [json.loads(line) for line in NEAR_COPIES.read_text(encoding="utf-8").splitlines()]
+    found = verifier.verify([pair["claim"] for pair in pairs], [[pair["source"]] for pair in pairs])
+    true = np.asarray([pair["true"] for pair in pairs])
+    groups = np.asarray([pair["source"] for pair in pairs])
+    called = [np.asarray([one.verdict == kind for one in found], dtype=float) for kind in ("supported", "contradicted")]
+    base = np.asarray([baseline(pair["claim"], pair["source"]) for pair in pairs], dtype=float)
+    rows = [
+        (name, int(part.sum()), len(set(groups[part])), *(interval(one[part], groups[part]) for one in (*called, base)))
+        for name, part in (("false", ~true), ("true", true))
+    ]
+    columns = ("claims", "n", "sources", "called supported", "called contradicted", "find_support passes")
+    report("Near copies, written to slip past (development)", columns, rows, args)
 
 
 def hand_table(

@@ -9,6 +9,7 @@ import pytest
 from radrag.errors import ModelError
 from radrag.grounding import AlignmentVerifier, SupportModel, ground
 from radrag.grounding.measures import AGAINST, FEATURES, FOR
+from radrag.grounding.verifier import OTHERWISE
 from radrag.types import SUPPORT_VERDICTS, Document, Draft, DraftClaim, Hit, Passage
 
 TEXT = (
@@ -204,3 +205,15 @@ def test_a_retracted_source_gives_no_quote_and_no_support() -> None:
 def test_stored_model_is_the_one_described() -> None:
     stored = json.loads((Path(__file__).parents[2] / "radrag" / "assets" / "verifier.json").read_text())
     assert stored["features"] == list(FEATURES)
+
+
+def test_a_claim_that_one_of_its_sources_contradicts_is_partly_supported_at_most() -> None:
+    texts = {"a": "Zinc shortened pneumonia in children.", "b": "Zinc did not shorten pneumonia in children."}
+    hits = [Hit(Passage(name, 0, len(text), text, (), "T", 1, {}), 1.0) for name, text in texts.items()]
+    documents = {name: Document(name, text) for name, text in texts.items()}
+    both, one = (
+        ground(Draft((DraftClaim(texts["a"], keys),)), hits, documents.__getitem__).claims[0] for keys in ((1, 2), (1,))
+    )
+    assert (both.supported, both.verdict) == (False, "partly")
+    assert OTHERWISE in both.objections
+    assert (one.supported, one.verdict) == (True, "supported")
