@@ -73,7 +73,7 @@ def test_abstention_prints_its_reason_and_drafts() -> None:
 
 def test_verdict_without_probability_and_warnings() -> None:
     lines = str(Answer("Q?", verdict=Verdict("no", {}), warnings=("cut off",))).splitlines()
-    assert lines[1:3] == ["No (probability not stated)", "Note: cut off"]
+    assert lines[1:3] == ["No (probability not stated)", "! cut off"]
 
 
 def test_long_claims_are_wrapped() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import sys
 from collections.abc import Sequence
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from radrag.cli.app import ABSTAINED, fail
+from radrag.cli.app import ABSTAINED, complain, dumped, fail, shown
 from radrag.cli.index import Folder, Json
 
 if TYPE_CHECKING:
@@ -24,8 +23,10 @@ if TYPE_CHECKING:
 Model = Annotated[str | None, typer.Option(help="Causal LM by name or path; without it the extractive reader answers.")]
 Adapter = Annotated[str | None, typer.Option(help="PEFT adapter of the model.")]
 Quantize = Annotated[str | None, typer.Option(help="nf4 loads the model in 4 bits.")]
-_CONTROLS = dict.fromkeys((*range(9), *range(11, 32), *range(127, 160)), "\ufffd")
-HELP = "/patient age=34 sex=female pregnant=yes egfr=25 allergy=latex, /form list, /form A=CT B=MRI, /forget, /quit"
+HELP = (
+    "/patient age=34 sex=female pregnant=yes egfr=25 allergy=latex, /patient none, /form list, /form A=CT B=MRI, "
+    "/form none, /forget, /quit"
+)
 
 
 class Format(StrEnum):
@@ -105,19 +106,14 @@ def options(given: Sequence[str]) -> dict[str, str]:
     return made
 
 
-def shown(text: str) -> str:
-    """Return text without control characters, by which a source could write to the terminal what it does not say."""
-    return text.translate(_CONTROLS)
-
-
 def rendered(answer: Answer, form: Format) -> str:
     """Return an answer as it is printed."""
     ways = {
         Format.TEXT: lambda: shown(str(answer)),
-        Format.JSON: lambda: json.dumps(answer.to_dict(), ensure_ascii=False, indent=1),
+        Format.JSON: lambda: dumped(answer.to_dict()),
         Format.MARKDOWN: lambda: shown(answer.to_markdown()),
-        Format.HTML: answer.to_html,
-        Format.BIBTEX: answer.to_bibtex,
+        Format.HTML: lambda: shown(answer.to_html()),
+        Format.BIBTEX: lambda: shown(answer.to_bibtex()),
     }
     return ways[form]()
 
@@ -159,13 +155,13 @@ class _Chat:
             if line.startswith("/"):
                 self.command(line)
                 return
-            shown = self.streams and self.style is Format.TEXT
-            answer = self.streamed(line) if shown else self.talk(line, self.form, self.options)
+            streamed = self.streams and self.style is Format.TEXT
+            answer = self.streamed(line) if streamed else self.talk(line, self.form, self.options)
         except (RadragError, ValueError) as error:
-            typer.secho(f"radrag: {error}", fg=typer.colors.RED, err=True)
+            complain(error)
             return
         if self.style is Format.JSON:
-            typer.echo(json.dumps(answer.to_dict(), ensure_ascii=False))
+            typer.echo(dumped(answer.to_dict(), None))
         else:
             typer.echo(rendered(answer, self.style).rstrip("\n") + "\n")
 
@@ -190,9 +186,11 @@ class _Chat:
         if name == "/forget":
             self.talk.forget()
         elif name == "/patient":
-            self.talk.patient = patient(rest)
+            self.talk.patient = patient(rest, self.talk.patient)
+            known = self.talk.patient.sentence if self.talk.patient else "Patient: nothing is known."
+            typer.echo(shown(known), err=True)
         elif name == "/form":
-            self.form, self.options = form_of(rest)
+            self.form, self.options = form_of("" if rest.strip() == "none" else rest)
         else:
             raise ValueError(f"unknown command {name}; there are {HELP}")
 
@@ -225,14 +223,20 @@ def _line() -> str | None:
     return line or None
 
 
-def patient(text: str) -> Patient | None:
+def patient(text: str, before: Patient | None = None) -> Patient | None:
     """Read facts such as ``age=34 sex=female pregnant=yes egfr=25 allergy=iodinated contrast``; None for no fact.
+
+    Args:
+        text: The facts; ``none`` forgets all.
+        before: Facts that stay, unless told anew.
 
     Raises:
         ValueError: If a name or value cannot be read; values are not repeated in the message.
     """
     from radrag.pipelines.patient import Patient
 
+    if text.strip() == "none":
+        return None
     pairs: list[list[str]] = []
     for word in text.split():
         if "=" in word:
@@ -241,21 +245,28 @@ def patient(text: str) -> Patient | None:
             pairs[-1][1] += f" {word}"
         else:
             raise ValueError("facts are written as name=value, such as age=34")
+    single = [name for name, _ in pairs if name not in ("allergy", "prior")]
+    if len(set(single)) < len(single):
+        raise ValueError("a fact is given twice; give each once (allergy and prior may be repeated)")
     facts: dict[str, Any] = {}
     for name, value in pairs:
-        if name == "allergy":
-            facts["allergies"] = (*facts.get("allergies", ()), value)
-        elif name == "prior":
-            facts["prior_studies"] = (*facts.get("prior_studies", ()), value)
-        elif name in ("age", "egfr"):
-            facts[name] = _number(name, value)
-        elif name == "pregnant" and value in ("yes", "no"):
-            facts[name] = value == "yes"
-        elif name == "sex":
-            facts[name] = value
+        listed = {"allergy": "allergies", "prior": "prior_studies"}.get(name)
+        if listed:
+            facts[listed] = (*facts.get(listed, ()), value)
         else:
-            raise ValueError(f"cannot read {name}: there are age, sex, pregnant=yes|no, egfr, allergy and prior")
-    return Patient(**facts) if facts else None
+            facts[name] = _fact(name, value)
+    known = {} if before is None else before.known
+    return Patient(**known | facts) if known or facts else None
+
+
+def _fact(name: str, value: str) -> Any:
+    if name in ("age", "egfr"):
+        return _number(name, value)
+    if name == "pregnant" and value not in ("yes", "no"):
+        raise ValueError("pregnant must be yes or no")
+    if name not in ("pregnant", "sex"):
+        raise ValueError(f"cannot read {name}: there are age, sex, pregnant=yes|no, egfr, allergy and prior")
+    return value == "yes" if name == "pregnant" else value
 
 
 def _number(name: str, value: str) -> float:

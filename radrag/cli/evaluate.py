@@ -11,7 +11,17 @@ from typer.core import TyperGroup
 
 from radrag.cli.app import fail, show
 from radrag.cli.evaluate_options import Controls, IndexOption, Keep, Passages, Report, Run, Seed, Writer, folded
-from radrag.cli.evaluate_shared import Bars, checked_reports, compared, finish, index_or_shipped
+from radrag.cli.evaluate_shared import (
+    Bars,
+    checked_reports,
+    compared,
+    controls_text,
+    finish,
+    index_or_shipped,
+    read_report,
+    report_folder,
+    writable,
+)
 from radrag.cli.index import Folder, Json
 
 if TYPE_CHECKING:
@@ -65,6 +75,8 @@ def run(
     from radrag.indexes.hybrid import HybridIndex
     from radrag.pipelines.qa import QAPipeline
 
+    if out is not None:
+        writable(out if out.exists() else out.resolve().parent)
     items: Any
     with HybridIndex.open(index) as opened:
         if what == "notes":
@@ -102,6 +114,7 @@ def questions(
 
     if llama_items < 0 or llama_items == 1:
         fail(f"--llama-items must be 0, or at least 2 to compare, got {llama_items}")
+    report_folder(out)
     items = load_questions()
     made: dict[str, Comparison] = {}
     with index_or_shipped(index) as opened, Bars(as_json) as bars:
@@ -121,12 +134,11 @@ def questions(
             made |= _labels(opened, llama_items if small else 0, bars, seed, keep)
     _write(made, out)
     value = {name: one.to_dict() for name, one in made.items()}
-    text = "\n\n".join(f"{name}\n{one}" for name, one in made.items())
+    text = "\n\n".join("\n\n".join([f"{name}\n{one}", *controls_text(one)]) for name, one in made.items())
     show(value, f"{text}\n\nWritten: {', '.join(str(out / f'{name}.html') for name in made)}", as_json)
 
 
 def _write(made: dict[str, Comparison], folder: Path) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
     for name, one in made.items():
         words = name.replace("-small-llama", ", small Llama").replace("-none-declined", ", yes/no, none declined")
         words = words.replace("-", " ")
@@ -279,10 +291,7 @@ def diff(
     """Show what changed between two evaluations, regressions first."""
     from radrag.evaluation import diff as difference
 
-    try:
-        made = difference(first, second)
-    except (OSError, ValueError) as error:
-        fail(f"{error}; make a report with `radrag evaluate ... --report FILE.json`")
+    made = difference(read_report(first), read_report(second))
     show(made.to_dict(), str(made), as_json)
 
 

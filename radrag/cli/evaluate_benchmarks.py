@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from radrag.cli.app import fail, show
-from radrag.cli.evaluate_options import AnswerAll, Controls, Passages, Run, Seed, Sha, Writer, folded
+from radrag.cli.evaluate_options import AnswerAll, Controls, NeededWriter, Passages, Run, Seed, Sha, Writer, folded
 from radrag.cli.evaluate_shared import (
     Bars,
     Done,
@@ -215,9 +215,9 @@ def _document(index: Any, id: str) -> Any:
 
 def mirage(
     file: Annotated[Path, typer.Argument(help="benchmark.json.")],
-    writer: Writer,
+    index: Annotated[Path, typer.Option("--index", help="Folder of the index to search.")],
+    writer: NeededWriter,
     run: Run,
-    index: Built = None,
     dataset: Annotated[list[str] | None, typer.Option(help="mmlu, medqa, ... May be repeated; by default all.")] = None,
     k: Passages = 32,
     sha256: Sha = None,
@@ -229,8 +229,6 @@ def mirage(
     from radrag.indexes.hybrid import HybridIndex
 
     reports = checked_reports(run.report)
-    if index is None or writer.model is None:
-        fail("mirage needs --index, to search, and --model, to choose an option")
     questions, digest = read_mirage(file, dataset, sha256=sha256)
     notify(NOTICE, {file.name: digest}, run.as_json)
     items = [question.question() for question in questions]

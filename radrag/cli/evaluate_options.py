@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import MISSING, dataclass, fields, is_dataclass
 from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
@@ -68,6 +68,13 @@ class Writer:
 
 
 @dataclass(frozen=True, slots=True)
+class NeededWriter(Writer):
+    """Who writes the answers, where the extractive reader cannot."""
+
+    model: Annotated[str | None, typer.Option(help="Causal LM by name or path.")]
+
+
+@dataclass(frozen=True, slots=True)
 class Run:
     """How a benchmark is run and where its results go."""
 
@@ -89,7 +96,12 @@ def folded(verb: Callable[..., None]) -> Callable[..., None]:
             continue
         options = get_type_hints(kind, include_extras=True)
         parameters += [
-            inspect.Parameter(one.name, parameter.KEYWORD_ONLY, default=one.default, annotation=options[one.name])
+            inspect.Parameter(
+                one.name,
+                parameter.KEYWORD_ONLY,
+                annotation=options[one.name],
+                default=inspect.Parameter.empty if one.default is MISSING else one.default,
+            )
             for one in fields(kind)
         ]
 

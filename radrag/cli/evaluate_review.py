@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -9,7 +10,7 @@ import typer
 
 from radrag.cli.app import fail, show
 from radrag.cli.evaluate_options import Report, Seed
-from radrag.cli.evaluate_shared import as_text, checked_reports, say_written, write_reports
+from radrag.cli.evaluate_shared import as_text, checked_reports, read_report, say_written, write_reports
 from radrag.cli.index import Json
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ def review_export(
     """Write a blinded sheet for reviewers: both answers of each item in random order, with a rubric."""
     from radrag.evaluation import export_sheet
 
-    made = _read(comparison)
+    made = read_report(comparison)
     sheet = export_sheet(made, out, seed=seed, items=items, key=key)
     value = {"sheet": str(sheet.sheet), "page": str(sheet.page), "key": str(sheet.key), "items": sheet.items}
     text = (
@@ -60,20 +61,23 @@ def review_import(
     from radrag.evaluation import reviewed
 
     reports = checked_reports(report)
-    made = reviewed(_read(comparison), key, _named(sheets), seed=seed)
+    _check_key(key)
+    made = reviewed(read_report(comparison), key, _named(sheets), seed=seed)
     write_reports(made, reports)
     assert made.review is not None
     show(made.to_dict()["review"], "\n\n".join(map(as_text, _tables(made))), as_json)
     say_written(reports, as_json)
 
 
-def _read(path: Path) -> Comparison:
-    from radrag.evaluation import Comparison
-
+def _check_key(path: Path) -> None:
     try:
-        return Comparison.read(path)
-    except (OSError, ValueError) as error:
-        fail(f"{error}; make a report with `radrag evaluate ... --report FILE.json`")
+        held = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        fail(f"{path} cannot be read ({error.strerror}); give the key that `radrag evaluate review-export` wrote")
+    except ValueError:
+        held = None
+    if not isinstance(held, dict) or not isinstance(held.get("items"), dict):
+        fail(f"{path} is not the key of a review; give the key that `radrag evaluate review-export` wrote")
 
 
 def _named(sheets: Sequence[str]) -> dict[str, Path]:

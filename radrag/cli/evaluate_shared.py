@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from radrag.evaluation.benchmarks import Progress, Resumable
 
 _SHOWN = 5
+_ALPHA = 0.05
 _WRITE = {".html": "to_html", ".md": "to_markdown", ".json": "to_json", ".svg": "to_svg"}
 
 
@@ -52,7 +54,9 @@ class Bars:
             from rich.console import Console
             from rich.progress import Progress
 
-            self._bar = Progress(console=Console(stderr=True), transient=True)
+            console = Console(stderr=True)
+            # Where nothing can be redrawn, a bar would show nothing and leave an empty line behind.
+            self._bar = Progress(console=console, transient=True, disable=not console.is_interactive)
             self._bar.start()
         return self
 
@@ -138,10 +142,13 @@ def compared(
     from radrag.evaluation import compare, question_ablations
     from radrag.evaluation.benchmarks import Resumable
     from radrag.evaluation.benchmarks.cache import with_cost
+    from radrag.evaluation.leaks import with_sources
 
     def kept(side: Any, name: str) -> Resumable:
         return Resumable(side, keep, batch_size=batch, progress=bars.side(shown + name, len(items)))
 
+    if controls:
+        with_sources(items)  # refused before anything runs
     batch = 32 if len(items) > 64 else 8
     variants = {**(ablations or {}), **(question_ablations(system) if controls else {})}
     bars.announce(len(items), 2 + len(variants) + controls, batch)
@@ -184,16 +191,78 @@ def checked_reports(paths: Sequence[Path] | None) -> list[Path]:
     for path in paths or ():
         if path.suffix not in _WRITE:
             fail(f"--report must end in {', '.join(_WRITE)}, got {path}")
+        if path.is_dir():
+            fail(f"{path} is a folder; --report names a file here")
         if not path.resolve().parent.is_dir():
             fail(f"the folder of {path} does not exist; make it first")
+        writable(path if path.exists() else path.resolve().parent)
     return list(paths or ())
+
+
+def report_folder(folder: Path) -> None:
+    """Make the folder of reports before anything is run; refuse one that is named like a file."""
+    if folder.suffix.lower() in _WRITE:
+        fail(f"--report names a folder here, and {folder} looks like a file; its files are questions.json, ...")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        fail(f"the folder {folder} cannot be made ({error.strerror}); give another with --report")
+    writable(folder)
+
+
+def writable(path: Path) -> None:
+    """Refuse a place that cannot be written."""
+    if not os.access(path, os.W_OK):
+        fail(f"{path} cannot be written; give another place")
+
+
+def read_report(path: Path) -> Comparison:
+    """Read a JSON report of one of these verbs."""
+    from radrag.evaluation import Comparison
+
+    try:
+        return Comparison.read(path)
+    except (OSError, ValueError) as error:
+        fail(
+            f"{error}; give a JSON report: `radrag evaluate FILE.jsonl --report report.json` writes one, and `radrag "
+            "evaluate questions` writes radrag-report/questions.json"
+        )
 
 
 def finish(made: Comparison, reports: Sequence[Path], as_json: bool, *, title: str = "") -> None:
     """Write the reports and print the comparison with its tables."""
     write_reports(made, reports, title=title)
-    show(made.to_dict(), "\n\n".join([str(made), *_failures(made), *map(as_text, made.tables)]), as_json)
+    text = "\n\n".join([str(made), *controls_text(made), *_failures(made), *map(as_text, made.tables)])
+    show(made.to_dict(), text, as_json)
     say_written(reports, as_json)
+
+
+def controls_text(made: Comparison) -> list[str]:
+    """Return the leak control and the ablations as text; nothing of one that was not run."""
+    from radrag.evaluation import Comparison, Table
+    from radrag.evaluation.comparison import interval
+
+    said = []
+    if made.leak is not None:
+        leak = made.leak
+        name = f"{made.system}, own source removed"
+        left = Comparison(leak.rows, leak.questions, system=name, baseline=made.baseline)
+        counts = f"source found before: {leak.reached}; declined: {leak.declined}, before: {leak.declined_before}"
+        none = "" if leak.rows else "\n  no figure: too few questions or groups of them name a source"
+        said.append(f"Without each question's own source\n{left}{none}\n  {counts}")
+    if made.ablations:
+        cells = [cell for one in made.ablations for cell in one.cells]
+        metrics = tuple(dict.fromkeys(cell.metric for cell in cells))
+        rows = []
+        for one in made.ablations:
+            known = {
+                cell.metric: f"{interval(cell.difference)}{' *' if cell.adjusted <= _ALPHA else ''}"
+                for cell in one.cells
+            }
+            rows.append((one.name, *(known.get(metric, "") for metric in metrics)))
+        note = f"Variant less {made.system}, paired; * p at most {_ALPHA} after correction over {len(cells)} figures."
+        said.append(as_text(Table("One part changed at a time", ("", *metrics), tuple(rows), note)))
+    return said
 
 
 def _failures(made: Comparison) -> list[str]:

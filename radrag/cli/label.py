@@ -40,6 +40,7 @@ def fit(
                                                     "'shipped'. Left out, the notes themselves serve.")] = None,
     text: Column = "text",
     label: Annotated[str, typer.Option("--label", help="Column or key of the label.")] = "label",
+    anew: Annotated[bool, typer.Option("--anew", help="Replace a fitted labeller that is in --model.")] = False,
     as_json: Json = False,
 ) -> None:  # fmt: skip
     """Learn from labelled notes and write the labeller to a folder."""
@@ -48,6 +49,8 @@ def fit(
     from radrag.indexes.hybrid import HybridIndex
     from radrag.pipelines.label import LabelPipeline
 
+    if (model / "manifest.json").exists() and not anew:
+        fail(f"{model} holds a fitted labeller already; pass --anew to replace it, or choose another folder")
     with HybridIndex.open(index) as opened:
         known = label_set(opened, labels)
         examples = load_notes("train") if notes == "shipped" else list(read_labelled_notes(notes, text, label))

@@ -20,7 +20,7 @@ Name = Annotated[str | None, typer.Option("--id", help="Column of the note's nam
 Group = Annotated[str | None, typer.Option("--group", help="Column of the patient; left out, group where it is there.")]
 Labels = Annotated[Path | None, typer.Option(help="Labels: .csv, .yaml, .md, or a folder of guidelines. Left out, "
                                              "every guideline of the index is a label.")]  # fmt: skip
-History = Annotated[Path, typer.Option(help="Folder that keeps what went in and what came out, in rounds/0001 and on.")]
+History = Annotated[Path, typer.Option(help="Folder that keeps what went in and what came out, in 0001 and on.")]
 
 
 def register(commands: typer.Typer) -> None:

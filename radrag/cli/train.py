@@ -16,7 +16,7 @@ commands = typer.Typer(
     cls=Presets,
     no_args_is_help=True,
     help="Make models. A preset, also one in a .toml file of yours, is a verb: radrag train PRESET --plan shows what "
-    "it would do and take. On several GPUs: accelerate launch -m radrag.cli train PRESET ...",
+    "it would do and take. On several GPUs: accelerate launch -m radrag train PRESET ...",
 )
 Out = Annotated[Path, typer.Option(help="Folder or file to write.")]
 Seed = Annotated[int, typer.Option(help="Seed of everything that is drawn.")]

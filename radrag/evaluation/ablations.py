@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from radrag.evaluation.figures import Groups, Scores, chosen_groups
+from radrag.evaluation.figures import Groups, Scores, chosen_groups, estimate
 from radrag.evaluation.records import Ablation, Cell
 from radrag.evaluation.scores import Measure, score_all
 from radrag.evaluation.variants import View, index_of, passages_of, reranks, variant
-from radrag.metrics import bootstrap, holm, paired_bootstrap, permutation_test
+from radrag.metrics import holm, paired_bootstrap, permutation_test
 
 if TYPE_CHECKING:
     from radrag.pipelines.qa import QAPipeline
@@ -112,6 +112,7 @@ def _cell(
         return None
     left, right = (np.asarray([side[i] for i in chosen], dtype=np.float64) for side in (theirs, ours))
     return Cell(
-        measure.name, bootstrap(left, seed=seed, groups=some), paired_bootstrap(left, right, seed=seed, groups=some),
+        measure.name, estimate(left, some, seed, share=measure.share),
+        paired_bootstrap(left, right, seed=seed, groups=some),
         permutation_test(left, right, groups=some, seed=seed).p_value, 1.0, measure.higher_is_better,
     )  # fmt: skip

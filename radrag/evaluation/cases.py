@@ -9,8 +9,9 @@ from typing import Any
 
 from radrag.evaluation.figures import Groups, Scores
 from radrag.evaluation.records import Case, Failure, Said, Source
-from radrag.evaluation.scores import basis, confidence, right
+from radrag.evaluation.scores import basis, confidence, confidence_kind, right
 from radrag.types import Answer, Citation, LabelledNote, LabelResult
+from radrag.types.printing import agreement_lines, headline
 
 _CONTEXT = 160
 
@@ -62,6 +63,17 @@ def expected(item: Any) -> str:
     return ". ".join(part for part in ("" if told else verdict.capitalize(), item.answer) if part)
 
 
+def words(said: Said) -> str:
+    """Return what a side said, as its reader gets it: the verdict with its probability first, and what it withheld."""
+    if said.abstained:
+        return f"no answer ({said.reason})" if said.reason else f"withheld: {said.text or said.verdict}"
+    if said.headline:
+        return f"{said.headline.rstrip('.')}. {said.text}".strip()
+    if said.verdict and not said.text.startswith(said.verdict):
+        return f"{said.verdict.capitalize()}. {said.text}".strip()
+    return said.text or "(nothing)"
+
+
 def _said(item: Any, output: Any, scores: dict[str, float | None], *, texts: bool) -> Said:
     known = {name: value for name, value in scores.items() if value is not None}
     if isinstance(output, LabelResult):
@@ -69,12 +81,13 @@ def _said(item: Any, output: Any, scores: dict[str, float | None], *, texts: boo
         sources = tuple(source_of(citation, None) for citation in output.citations) if texts else ()
         return Said(
             text, output.label, output.abstained, "", confidence(output), right(item, output), known, sources,
-            output.warnings if texts else (),
+            output.warnings if texts else (), "", confidence_kind(output),
         )  # fmt: skip
     verdict = "" if output.verdict is None else output.verdict.answer
     return Said(
         output.text if texts else "", verdict, output.abstained, output.reason, confidence(output), right(item, output),
-        known, sources_of(output) if texts else (), output.warnings if texts else (),
+        known, sources_of(output) if texts else (), (*agreement_lines(output), *output.warnings) if texts else (),
+        headline(output) if texts and not output.abstained else "", confidence_kind(output),
     )  # fmt: skip
 
 
@@ -91,12 +104,25 @@ def source_of(citation: Citation, answer: Answer | None) -> Source:
         inside = passage.start <= citation.start and citation.end <= passage.end
         if passage.document_id == citation.document_id and inside:
             start, end = citation.start - passage.start, citation.end - passage.start
-            before, after = passage.text[max(0, start - _CONTEXT) : start], passage.text[end : end + _CONTEXT]
+            before, after = last_words(passage.text[:start], _CONTEXT), first_words(passage.text[end:], _CONTEXT)
             break
     title = citation.title or citation.document_id
     return Source(
         citation.key, citation.document_id, title, citation.url, before, citation.quote, after, citation.flags
     )
+
+
+def first_words(text: str, most: int) -> str:
+    """Return at most so many characters of a text, cut at white space; one long word is cut where it must be."""
+    if len(text) <= most:
+        return text
+    place = next((i for i in range(most, 0, -1) if text[i].isspace()), 0)
+    return text[:place] if text[:place].strip() else text[:most]
+
+
+def last_words(text: str, most: int) -> str:
+    """Return at most so many characters from the end of a text, cut at white space."""
+    return first_words(text[::-1], most)[::-1]
 
 
 def failures_of(outputs: tuple[Sequence[Any], Sequence[Any]]) -> tuple[Failure, ...]:

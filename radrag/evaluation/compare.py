@@ -25,6 +25,7 @@ from radrag.evaluation.figures import (
     statistic_row,
 )
 from radrag.evaluation.leaks import leak_control as _leaks
+from radrag.evaluation.leaks import with_sources
 from radrag.evaluation.memory import PeakMemory
 from radrag.evaluation.records import Cost, Repeats, Row, Spread
 from radrag.evaluation.scores import (
@@ -38,7 +39,7 @@ from radrag.evaluation.scores import (
 )
 from radrag.evaluation.variants import index_of, metered, reseeded, samples, variant
 from radrag.metrics import expected_calibration_error
-from radrag.types import LabelledNote, LabelResult, Question
+from radrag.types import Answer, LabelledNote, LabelResult, Question
 
 __all__ = ["Comparison", "Measure", "Row", "compare", "interval"]
 
@@ -84,7 +85,7 @@ def compare(
 
     Raises:
         ValueError: If there are fewer than 2 items or they are of mixed kinds, or an option does not fit the system.
-        TypeError: If a control needs a ``QAPipeline`` and the system is none.
+        TypeError: If a system is for the other kind of item, or a control needs a ``QAPipeline`` and it is none.
     """
     given = _checked(items, names)
     of_notes = isinstance(given[0], LabelledNote)
@@ -92,6 +93,10 @@ def compare(
         raise ValueError("leak_control removes the source of a question; notes have none, so leave it out")
     if leak_control or ablations is True:
         variant(system)  # what cannot be varied is refused before anything runs
+    if leak_control:
+        with_sources(given)
+    for side in (system, baseline):
+        _check_kind(side, of_notes)
     _check_repeats(repeats, (system, baseline))
     usual = NOTE_MEASURES if of_notes else QUESTION_MEASURES
     run = _Run(given, usual if measures is None else tuple(measures), _groups(groups, given), seed)
@@ -118,6 +123,18 @@ def compare(
         cost=(done[0][1], done[1][1]), failures=failures_of(outputs),
         cases=cases_of(given, outputs, scores, run.groups, texts=texts),
     )  # fmt: skip
+
+
+_PAIRS = "Questions go with a QAPipeline and LabelledNotes with a LabelPipeline"
+
+
+def _check_kind(side: Any, of_notes: bool) -> None:
+    from radrag.pipelines.label import LabelPipeline
+    from radrag.pipelines.qa import QAPipeline
+
+    if isinstance(side, QAPipeline if of_notes else LabelPipeline):
+        items = "LabelledNotes" if of_notes else "Questions"
+        raise TypeError(f"a {type(side).__name__} cannot be compared on {items}: {_PAIRS}")
 
 
 def _check_repeats(count: int, sides: tuple[Any, Any]) -> None:
@@ -163,6 +180,10 @@ class _Run:
         seconds = time.perf_counter() - began
         if len(made) != len(self.items):
             raise ValueError(f"{name} gave {len(made)} outputs for {len(self.items)} items; batch must give one each")
+        wanted: type = LabelResult if isinstance(self.items[0], LabelledNote) else Answer
+        other = next((one for one in made if not isinstance(one, wanted)), None)
+        if other is not None:
+            raise TypeError(f"{name} gave {type(other).__name__} where {wanted.__name__} was expected: {_PAIRS}")
         tokens = (None, None) if meter is None else (meter.prompt_tokens, meter.new_tokens)
         return made, Cost(name, round(seconds, 3), len(made), *tokens, peak.bytes, peak.own, peak.gpu_bytes)
 

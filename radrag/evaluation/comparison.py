@@ -42,8 +42,8 @@ class Comparison:
         manifest: What produced the outputs of both, and the seed.
         groups: Groups that items came in, such as questions on one document; None if each stands alone.
         slices: The figures on parts of the data.
-        calibration: How sure each side was against how often it was right.
-        risk: How often each side is wrong on what it is surest of.
+        calibration: The probability each side stated against how often it was right.
+        risk: How often each side is wrong where its score is highest.
         retrieval: How often a gold source is among the first passages.
         leak: The control without each question's own source; None if it was not asked for.
         ablations: The system with one part changed.
@@ -152,7 +152,10 @@ class Comparison:
             lines.append(
                 f"  {row.metric}: {row.system} against {row.baseline}, difference {interval(row.difference)}{_p(row)}"
             )
-        lines += [f"  not scored: {count} ({reason})" for reason, count in self.unscored.items()]
+        lines += [
+            f"  not scored: {count} ({reason})" if count else f"  not scored: {reason}"
+            for reason, count in self.unscored.items()
+        ]
         return "\n".join(lines)
 
 

@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from radrag.evaluation.figures import Groups
+from radrag.evaluation.figures import Groups, estimate
 from radrag.evaluation.records import Found, Reliability, Risk
-from radrag.evaluation.scores import confidence, right
-from radrag.metrics import bootstrap, bootstrap_statistic, expected_calibration_error, reliability_table
+from radrag.evaluation.scores import confidence, confidence_kind, right
+from radrag.metrics import bootstrap_statistic, expected_calibration_error, reliability_table
 from radrag.metrics.selective import aurc, risk_coverage
 from radrag.types import LabelledNote, LabelResult
 
@@ -53,21 +53,23 @@ def _stated(item: Any, output: Any) -> tuple[float, bool] | None:
 
 
 def risk(side: str, items: Sequence[Any], outputs: Sequence[Any]) -> Risk | None:
-    """Return how often a side is wrong on what it is surest of, among what it answered.
+    """Return how often a side is wrong where its score is highest, among what it answered.
 
     Returns:
-        None if fewer than 10 outputs can be judged, or all are equally sure.
+        None if fewer than 10 outputs can be judged, or all have the same score.
     """
     rows = []
+    kinds: dict[str, None] = {}
     for item, output in zip(items, outputs, strict=True):
         sure, correct = confidence(output), right(item, output)
         withheld = output.abstained and not isinstance(output, LabelResult)
         if sure is not None and correct is not None and not withheld:
             rows.append((sure, correct))
+            kinds[confidence_kind(output)] = None
     if len(rows) < _FEWEST or len({sure for sure, _ in rows}) < 2:
         return None
     values, flags = zip(*rows, strict=True)
-    return Risk(side, risk_coverage(values, flags), aurc(values, flags), len(rows))
+    return Risk(side, risk_coverage(values, flags), aurc(values, flags), len(rows), " or ".join(kinds))
 
 
 def retrieval(items: Sequence[Any], outputs: Sequence[Any], groups: Groups, seed: int) -> tuple[Found, ...]:
@@ -81,7 +83,7 @@ def retrieval(items: Sequence[Any], outputs: Sequence[Any], groups: Groups, seed
         return ()
     ranks = np.asarray([_rank(items[i], outputs[i]) for i in chosen], dtype=np.float64)
     return tuple(
-        Found(k, bootstrap((ranks <= k).astype(np.float64), seed=seed, groups=units))
+        Found(k, estimate((ranks <= k).astype(np.float64), units, seed, share=True))
         for k in sorted({*(k for k in DEPTHS if k < deepest), deepest})
     )
 

@@ -9,12 +9,14 @@ from typing import Any
 
 import numpy as np
 
+from radrag.evaluation.cases import words
 from radrag.evaluation.comparison import Comparison, interval, written
 from radrag.evaluation.plain import to_plain
 from radrag.evaluation.records import Case, Row
 from radrag.metrics import Estimate, holm, paired_bootstrap, permutation_test
 
 _SHOWN = 10
+_NAMED = 3
 PAIRED, APART = "paired", "intervals of both"
 
 
@@ -127,12 +129,21 @@ def diff(a: Report, b: Report, *, seed: int = 0) -> Difference:
         seed: Seed of the resampling.
 
     Raises:
-        ValueError: If one is not a report.
+        ValueError: If one is not a report, or the two have no figure and not the same items.
     """
     first, second = _report(a), _report(b)
     pairs = _paired(first.cases, second.cases)
     sides = [{row.metric: row for row in report.rows} for report in (first, second)]
     made = [_change(sides[0][name], sides[1][name], pairs, seed) for name in sides[0] if name in sides[1]]
+    if not made and not pairs:
+        have = " and ".join(
+            f"{list(side)[:_NAMED] or 'none'} of {n} items"
+            for side, n in zip(sides, (first.items, second.items), strict=True)
+        )
+        raise ValueError(
+            f"the two reports have no figure in common ({have}) and are not on the same items, so nothing of them can "
+            "be compared; give two reports of one task"
+        )
     rows = sorted(_judged(made), key=lambda row: (_ORDER[row.verdict], row.gain, row.metric))
     flips = [(one, other) for one, other in pairs if None not in (one.system.right, other.system.right)]
     return Difference(
@@ -193,12 +204,7 @@ def _verdict(row: Change) -> str:
 
 
 def _flip(before: Case, after: Case) -> Flip:
-    return Flip(before.id, before.text, _words(before), _words(after))
-
-
-def _words(case: Case) -> str:
-    said = case.system
-    return f"no answer: {said.reason}" if said.abstained and said.reason else said.text or said.verdict
+    return Flip(before.id, before.text, words(before.system), words(after.system))
 
 
 def _settings(first: Comparison, second: Comparison) -> dict[str, tuple[str, str]]:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from radrag.evaluation.figures import Groups, Scores
+from radrag.evaluation.figures import Groups, Scores, share_with_width
 from radrag.evaluation.records import SliceRow
 from radrag.evaluation.scores import Measure
 from radrag.metrics import Estimate, holm, paired_bootstrap
@@ -73,7 +73,7 @@ def slice_rows(
         for one, other in zip(*made, strict=True):
             member = [value == one.name for value in parts[one.attribute]]
             difference = _difference(left, right, units, member, seed)
-            rows.append(_row(measure.name, one, other, difference))
+            rows.append(_row(measure, one, other, difference))
     return _corrected(rows)
 
 
@@ -90,11 +90,11 @@ def _corrected(rows: Sequence[SliceRow]) -> tuple[SliceRow, ...]:
     )
 
 
-def _row(metric: str, one: Slice, other: Slice, difference: Estimate | None) -> SliceRow:
+def _row(measure: Measure, one: Slice, other: Slice, difference: Estimate | None) -> SliceRow:
     rest = None if math.isnan(one.rest) else one.rest
     return SliceRow(
-        metric, one.attribute, one.name, one.estimate.n, _bounded(one.estimate), _bounded(other.estimate), difference,
-        rest, one.p_value, None, one.small,
+        measure.name, one.attribute, one.name, one.estimate.n, _bounded(one.estimate, share=measure.share),
+        _bounded(other.estimate, share=measure.share), difference, rest, one.p_value, None, one.small,
     )  # fmt: skip
 
 
@@ -108,8 +108,10 @@ def _difference(
     return paired_bootstrap(left[mask], right[mask], groups=some, seed=seed)
 
 
-def _bounded(estimate: Estimate) -> Estimate | None:
-    return estimate if math.isfinite(estimate.low) and math.isfinite(estimate.high) else None
+def _bounded(estimate: Estimate, *, share: bool) -> Estimate | None:
+    if not (math.isfinite(estimate.low) and math.isfinite(estimate.high)):
+        return None
+    return share_with_width(estimate) if share else estimate
 
 
 def _name(value: Hashable) -> str:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from radrag.evaluation.records import Row
 from radrag.evaluation.scores import Measure
 from radrag.metrics import (
+    Estimate,
     bootstrap,
     bootstrap_statistic,
     holm,
@@ -19,6 +20,7 @@ from radrag.metrics import (
     paired_bootstrap,
     permutation_test,
 )
+from radrag.metrics.slices import wilson
 from radrag.types import LabelledNote, Question
 
 Groups = Sequence[Hashable] | None
@@ -86,6 +88,10 @@ def rows_of(
         chosen = [i for i, pair in enumerate(zip(left, right, strict=True)) if None not in pair]
         if lost := sum((a is None) != (b is None) for a, b in zip(left, right, strict=True)):
             unscored[f"{measure.name}: one side has no score"] = lost
+        if not chosen:
+            if not lost:
+                unscored[f"{measure.name}: applies to none of these items"] = 0
+            continue
         units = len(chosen) if groups is None else len({groups[i] for i in chosen})
         if units < 2:
             what = "items" if groups is None or len(chosen) < 2 else "groups of items"
@@ -113,9 +119,37 @@ def row_of(measure: Measure, ours: NDArray[np.float64], theirs: NDArray[np.float
     ).p_value  # fmt: skip
     name = "McNemar, exact" if alone else "sign flips" if groups is None else "sign flips (groups)"
     return Row(
-        measure.name, bootstrap(ours, seed=seed, groups=groups), bootstrap(theirs, seed=seed, groups=groups),
+        measure.name,
+        estimate(ours, groups, seed, share=measure.share),
+        estimate(theirs, groups, seed, share=measure.share),
         paired_bootstrap(ours, theirs, seed=seed, groups=groups), counts, measure.higher_is_better, p, None, name,
     )  # fmt: skip
+
+
+def estimate(values: NDArray[np.float64], groups: Groups, seed: int, *, share: bool) -> Estimate:
+    """Return the mean of items' scores with its interval; of a share that of ``share_with_width``.
+
+    Args:
+        values: Score of each item [n].
+        groups: Group of each item, or None.
+        seed: Seed of the resampling.
+        share: Whether scores are 0 or 1, for wrong or right.
+    """
+    made = bootstrap(values, seed=seed, groups=groups)
+    return share_with_width(made) if share else made
+
+
+def share_with_width(made: Estimate) -> Estimate:
+    """Return a share of items with an interval that has a width.
+
+    Where it is 0 or 1 all resamples are alike. Wilson's interval of as many items (or groups, as items of a group are
+    not independent) then takes the place of the bootstrap's.
+    """
+    if made.low < made.high or made.value not in (0.0, 1.0):
+        return made
+    units = made.groups or made.n
+    bounds = wilson(int(made.value) * units, units)
+    return replace(made, low=bounds.low, high=bounds.high)
 
 
 def statistic_row(given: SetStatistic, groups: Groups, seed: int) -> Row:

@@ -29,14 +29,7 @@ def without_own_source(index: Any, questions: Sequence[Question]) -> View:
     Raises:
         ValueError: If two questions have the same text and not the same sources: which to remove could not be told.
     """
-    own: dict[str, frozenset[str]] = {}
-    for question in questions:
-        sources = frozenset(span.document_id for span in question.gold)
-        if own.setdefault(question.text, sources) != sources:
-            raise ValueError(
-                f"two questions with the text {question.text!r} have other sources; remove one, or merge their gold"
-            )
-
+    own = _sources(questions)
     masked: dict[str, frozenset[str]] = {}
 
     def refuse(query: str, passage: Passage) -> bool:
@@ -51,6 +44,33 @@ def without_own_source(index: Any, questions: Sequence[Question]) -> View:
         return passage.document_id in masked[query]
 
     return View(index, "without each question's own source", refuse=refuse)
+
+
+def _sources(questions: Sequence[Question]) -> dict[str, frozenset[str]]:
+    own: dict[str, frozenset[str]] = {}
+    for question in questions:
+        sources = frozenset(span.document_id for span in question.gold)
+        if own.setdefault(question.text, sources) != sources:
+            raise ValueError(
+                f"two questions with the text {question.text!r} have other sources; remove one, or merge their gold"
+            )
+    return own
+
+
+def with_sources(questions: Sequence[Question]) -> list[int]:
+    """Return the places of the questions that name a source, which can be removed for them.
+
+    Raises:
+        ValueError: If there is none, or two of them have the same text and not the same sources.
+    """
+    chosen = [i for i, question in enumerate(questions) if question.gold]
+    if not chosen:
+        raise ValueError(
+            f"none of the {len(questions)} questions names a gold source, so none can be removed; name sources in "
+            "'gold', or run without leak_control (--controls)"
+        )
+    _sources([questions[i] for i in chosen])
+    return chosen
 
 
 def leak_control(
@@ -73,9 +93,7 @@ def leak_control(
         groups: Group of each question, or None.
         seed: Seed of the resampling.
     """
-    chosen = [i for i, question in enumerate(questions) if question.gold]
-    if not chosen:
-        raise ValueError("no question names a gold source, so none can be removed; run without leak_control")
+    chosen = with_sources(questions)
     asked = [questions[i] for i in chosen]
     pipeline = variant(system, index=without_own_source(index_of(system), asked))
     answers = pipeline.batch([question.text for question in asked])

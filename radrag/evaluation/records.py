@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from radrag.metrics import Estimate, McNemar, ReliabilityBin
 from radrag.metrics.selective import RiskCoverage
 
+LEVEL = "no difference shown"
+
 
 @dataclass(frozen=True, slots=True)
 class Row:
@@ -37,11 +39,21 @@ class Row:
     tested_by: str = ""
 
     def verdict(self, level: float = 0.05) -> str:
-        """Return ``"better"``, ``"worse"`` or ``"no difference shown"``, by interval and corrected p together."""
+        """Say by interval and corrected p together what the difference shows.
+
+        Returns:
+            ``"better"`` or ``"worse"``; where the interval leaves out 0 but the corrected p does not pass, that with
+            ``" before correction, not after it"`` or (if p does not pass either) ``" by its interval, not by its
+            test"``; else ``"no difference shown"``.
+        """
         low, high = self.difference.low, self.difference.high
-        if low <= 0 <= high or (self.adjusted is not None and self.adjusted > level):
-            return "no difference shown"
-        return "better" if (low > 0) == self.higher_is_better else "worse"
+        if low <= 0 <= high:
+            return LEVEL
+        way = "better" if (low > 0) == self.higher_is_better else "worse"
+        if self.adjusted is None or self.adjusted <= level:
+            return way
+        passed = self.p_value is not None and self.p_value <= level
+        return f"{way} before correction, not after it" if passed else f"{way} by its interval, not by its test"
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,11 +89,11 @@ class SliceRow:
 
 @dataclass(frozen=True, slots=True)
 class Reliability:
-    """How sure one side was against how often it was right.
+    """The probability that one side stated for its verdicts or labels, against how often they were right.
 
     Attributes:
         side: Whose.
-        bins: Confidence and accuracy in bins of equal width.
+        bins: Stated probability and accuracy in bins of equal width.
         error: Expected calibration error.
     """
 
@@ -92,19 +104,21 @@ class Reliability:
 
 @dataclass(frozen=True, slots=True)
 class Risk:
-    """How often one side is wrong if only what it is surest of counts.
+    """How often one side is wrong if only the items count on which its score is highest.
 
     Attributes:
         side: Whose.
         points: Share kept, and the share of that which is wrong, with an interval.
         aurc: Area under the curve; low is good.
         n: Items.
+        kind: What the score is, as ``Said.confidence_kind``; "" in reports made before it was kept.
     """
 
     side: str
     points: tuple[RiskCoverage, ...]
     aurc: float
     n: int
+    kind: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -270,11 +284,14 @@ class Said:
         verdict: Yes, no or maybe, or the label; "" if there is none.
         abstained: Whether it gave no answer.
         reason: Why.
-        confidence: How sure it was; None if it does not say.
+        confidence: Its score, of the kind below; None if it has none. It is not the probability of a verdict.
         right: Whether it was right; None if that is not known.
         scores: Every figure of this item.
         sources: What it cited.
-        notes: Its warnings.
+        notes: What its sources are known to disagree on, then its warnings.
+        headline: Its verdict with the probability, or its value, as an answer prints it; "" if it has neither.
+        confidence_kind: What ``confidence`` is: an answer's ``"evidence score"``, a label's ``"probability"`` or
+            ``"uncalibrated score"``; "" in reports made before it was kept.
     """
 
     text: str
@@ -286,6 +303,8 @@ class Said:
     scores: Mapping[str, float] = field(default_factory=dict)
     sources: tuple[Source, ...] = ()
     notes: tuple[str, ...] = ()
+    headline: str = ""
+    confidence_kind: str = ""
 
 
 @dataclass(frozen=True, slots=True)

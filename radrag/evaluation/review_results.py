@@ -108,7 +108,12 @@ def results(ratings: Sequence[Rating], criteria: Sequence[str], groups: Mapping[
 
     The ratings of an answer are averaged over reviewers first, so that an item counts once however many reviewed it;
     items that a side was not rated on are left out and counted.
+
+    Raises:
+        ValueError: If there is no rating at all, as of a sheet that nobody filled in.
     """
+    if not any(one.value for one in ratings):
+        raise ValueError("there is no rating in any sheet; give sheets in which reviewers wrote yes, no or na")
     shares: dict[tuple[str, str, str], list[float]] = defaultdict(list)
     unrated: Counter[str] = Counter()
     for one in ratings:
@@ -143,7 +148,7 @@ def _row(
     ours, theirs = (
         np.asarray([np.mean(shares[criterion, item, side]) for item in both]) for side in ("system", "baseline")
     )
-    measure = Measure(criterion, lambda *_: None, criterion not in LOWER_IS_BETTER)
+    measure = Measure(criterion, lambda *_: None, criterion not in LOWER_IS_BETTER, share=True)
     return row_of(measure, ours, theirs, units if len(set(units)) < len(units) else None, seed)
 
 

@@ -11,6 +11,7 @@ import hashlib
 import io
 import json
 import re
+import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,9 +31,11 @@ RUBRIC: Mapping[str, str] = {
 }
 VALUES = ("yes", "no", "na")
 SIDES = ("A", "B")
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
-_FORMAT = 2
-_PLAIN = re.compile(r"[^a-z0-9]+")
+# Spreadsheets pass over what cannot be seen, and some take a full-width sign for the plain one.
+_FORMULA = re.compile("[\t\r]|[\\s\\x00-\\x1f\u200b-\u200f\u2060\ufeff]*[=+\\-@＝＋－＠]")
+_FORMAT = 3
+_DASHES = dict.fromkeys(map(ord, "‐‑‒–—―−"), "-")
+_QUOTES = frozenset("'\"`‘’‚‛“”„‟")
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +74,7 @@ def export_sheet(
 
     Raises:
         ValueError: If the comparison holds no texts, or fewer items than are wanted.
-        FileExistsError: If there is a key or a sheet already: reviews made with it could no longer be read.
+        FileExistsError: If there is a key, a sheet or a page already: reviews made with it could no longer be read.
     """
     from radrag.evaluation.report.sheet import page
 
@@ -85,7 +88,7 @@ def export_sheet(
     target = Path(folder)
     place = target / "key.json" if key is None else Path(key)
     sheet = Sheet(target / "sheet.csv", target / "sheet.html", place, wanted)
-    for path in (sheet.key, sheet.sheet):
+    for path in (sheet.key, sheet.sheet, sheet.page):
         if path.exists():
             raise FileExistsError(f"{path} is there already; choose another place, or its reviews cannot be read")
     for parent in (target, place.parent):
@@ -152,7 +155,8 @@ def reviewed(made: Comparison, key: str | Path, sheets: Mapping[str, str | Path]
     """Return a comparison with what reviewers said of it; see ``import_reviews``.
 
     Raises:
-        ValueError: If the sheet was exported from another comparison.
+        ValueError: If the sheet was exported from another comparison, also one of the same items and names in which
+            either side said or cited something else.
     """
     known = _key(Path(key))
     sides = (known.get("system"), known.get("baseline"))
@@ -164,7 +168,24 @@ def reviewed(made: Comparison, key: str | Path, sheets: Mapping[str, str | Path]
             f"{key} is of a comparison of {sides[0]!r} and {sides[1]!r} that is not this one: {why}; give the report "
             "that the sheet was exported from"
         )
+    shown = {hashed for case in made.cases for hashed in _hashes(case)}
+    other = [facts for facts in known["items"].values() if _hashed(facts) not in shown]
+    if other:
+        raise ValueError(
+            f"{key} is of another run than this comparison: of item {other[0]['id']!r} (and {len(other) - 1} more) "
+            "reviewers saw other words or sources than this comparison holds; give the report that the sheet was "
+            "exported from, with its texts"
+        )
     return made.with_review(import_reviews(key, sheets, seed=seed))
+
+
+def _hashed(facts: Mapping[str, Any]) -> tuple[str, str, str]:
+    return str(facts["id"]), str(facts["A"]), str(facts["shown_sha256"])
+
+
+def _hashes(case: Case) -> list[tuple[str, str, str]]:
+    """Return what a key says of an item, for both orders of its sides."""
+    return [(case.id, side, _shown_hash(_row(0, case, side == "baseline"))) for side in _OTHER]
 
 
 def _row(number: int, case: Case, swapped: bool) -> dict[str, str]:
@@ -188,10 +209,22 @@ def _shown(said: Said) -> bool:
 
 
 def _shown_hash(row: Mapping[str, str | None]) -> str:
-    """Return a hash of what a reviewer saw, by its ASCII letters and digits: spreadsheets change the rest."""
-    texts = [row.get(name) or "" for name in ("question", *(f"answer {side}" for side in SIDES))]
-    plain = "|".join(_PLAIN.sub("", text.lower()) for text in texts)
+    """Return a hash of what a reviewer saw, but for what spreadsheets change: case, spaces, quotes and dashes.
+
+    All else counts: "p < 0.05" is not "p > 0.05".
+    """
+    names = ("question", *(f"{what} {side}" for side in SIDES for what in ("answer", "sources")))
+    plain = json.dumps([_kept(row.get(name) or "") for name in names])
     return hashlib.sha256(plain.encode()).hexdigest()
+
+
+def _kept(text: str) -> str:
+    folded = unicodedata.normalize("NFKC", text).casefold().translate(_DASHES)
+    return "".join(
+        sign
+        for sign in unicodedata.normalize("NFKC", folded)
+        if not (sign.isspace() or sign in _QUOTES or unicodedata.category(sign) in ("Cc", "Cf"))
+    )
 
 
 def _csv(rows: Sequence[Mapping[str, str]]) -> str:
@@ -204,7 +237,7 @@ def _csv(rows: Sequence[Mapping[str, str]]) -> str:
 
 def plain_cell(text: str) -> str:
     """Return text that no spreadsheet takes for a formula: an apostrophe goes before what would start one."""
-    return f"'{text}" if text.startswith(_FORMULA) else text
+    return f"'{text}" if _FORMULA.match(text) else text
 
 
 def _key(path: Path) -> dict[str, Any]:

@@ -23,6 +23,7 @@ class Measure:
         higher_is_better: Whether more is better.
         applies: Takes all outputs of a side; false if they lack what is measured, such as label sets before ``fit``.
         absent: What is said then.
+        share: Whether every score is 0 or 1, for wrong or right, so that the figure is a share of items.
     """
 
     name: str
@@ -30,6 +31,7 @@ class Measure:
     higher_is_better: bool = True
     applies: Callable[[Sequence[Any]], bool] | None = None
     absent: str = ""
+    share: bool = False
 
 
 def verdict_right(question: Question, answer: Answer) -> float | None:
@@ -109,15 +111,15 @@ def macro_f1(true: NDArray[np.int64], said: NDArray[np.int64]) -> float:
 
 
 QUESTION_MEASURES = (
-    Measure("right verdict", verdict_right),
-    Measure("cites a gold source", cites_gold),
+    Measure("right verdict", verdict_right, share=True),
+    Measure("cites a gold source", cites_gold, share=True),
     Measure("answer token F1", overlap),
-    Measure("answers what can be answered", answers),
-    Measure("abstains where nothing answers", abstains),
+    Measure("answers what can be answered", answers, share=True),
+    Measure("abstains where nothing answers", abstains, share=True),
 )
 NOTE_MEASURES = (
-    Measure("accuracy", label_right),
-    Measure("set holds the label", set_holds, True, sets_fitted, "label sets: not fitted"),
+    Measure("accuracy", label_right, share=True),
+    Measure("set holds the label", set_holds, True, sets_fitted, "label sets: not fitted", share=True),
     Measure("size of the set", set_size, False, sets_fitted, "label sets: not fitted"),
 )
 
@@ -147,10 +149,17 @@ def basis(item: Any) -> str:
 
 
 def confidence(output: Any) -> float | None:
-    """Return how sure an output says it is: a label's probability, or the evidence score of an answer that has one."""
+    """Return a label's probability, or the evidence score of an answer that has one; see ``confidence_kind``."""
     if isinstance(output, LabelResult):
         return output.probability
     return output.confidence if output.evidence else None
+
+
+def confidence_kind(output: Any) -> str:
+    """Name what ``confidence`` returns; an answer's is not the probability that its verdict is right."""
+    if not isinstance(output, LabelResult):
+        return "evidence score"
+    return "probability" if output.calibrated else "uncalibrated score"
 
 
 def score_all(

@@ -1,7 +1,8 @@
-"""Open ``.npy`` files: memory-mapped, from any thread."""
+"""Files of arrays: ``.npy`` opened memory-mapped, from any thread, and the sha256 that any file is known by."""
 
 from __future__ import annotations
 
+import hashlib
 import re
 from pathlib import Path
 from typing import Any
@@ -39,3 +40,9 @@ def open_array(path: Path) -> np.memmap[Any, Any]:
     if dtype.hasobject or (size := path.stat().st_size) < start + int(np.prod(shape, dtype=object)) * dtype.itemsize:
         raise ValueError(f"{path.name} is cut off or holds objects: shape {shape} of {dtype}, {size} bytes")
     return np.memmap(path, dtype=dtype, mode="r", offset=start, shape=shape)
+
+
+def file_sha256(path: Path) -> str:
+    """Return the sha256 of a file."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -60,20 +60,27 @@ def build_ann(
 
 
 def measure_ann(
-    vectors: NDArray[np.float16], probes: NDArray[np.float32], folder: Path, seed: int = 0
+    vectors: NDArray[np.float16],
+    probes: NDArray[np.float32],
+    folder: Path,
+    seed: int = 0,
+    sha256: str | None = None,
 ) -> dict[str, Any]:
-    """Choose anew, as ``build_ann`` does and returns it, how deep to search in what it wrote."""
+    """Choose anew, as ``build_ann`` does and returns it, how deep to search in what it wrote.
+
+    ``sha256`` is what was recorded of the file; None where it has just been written.
+    """
     rows, dim = vectors.shape
-    lists = Approximate(folder, rows, dim).lists
+    index = Approximate(folder, rows, dim, sha256)
     if len(probes) < _MIN_PROBES:
         rng = np.random.default_rng(seed)
         sampled = vectors[np.sort(rng.integers(0, rows, _MIN_PROBES - len(probes)))].astype(np.float32)
         noise = rng.normal(0, 0.5 / dim**0.5, sampled.shape).astype(np.float32)
         probes = np.concatenate([probes.reshape(-1, dim), sampled + noise]).astype(np.float32)
-    nprobe, rescored, recalls = _choose(vectors, np.ascontiguousarray(probes), folder, lists)
+    nprobe, rescored, recalls = _choose(vectors, np.ascontiguousarray(probes), index)
     return {
         "kind": KIND,
-        "lists": lists,
+        "lists": index.lists,
         "nprobe": nprobe,
         "rescored": rescored,
         **{f"recall@{k}": recall for k, recall in recalls.items()},
@@ -88,13 +95,20 @@ class DenseSegment:
         vectors: float16 ``[n, dim]`` of unit length or zero; may be memory-mapped.
         folder: Holds ``vectors.npy`` and ``ann.faiss``; needed with facts only.
         facts: What ``build_ann`` returned; None searches exactly, always.
+        sha256: What was recorded of ``ann.faiss``; the file is compared with it once, when it is first searched.
     """
 
-    def __init__(self, vectors: NDArray[np.float16], folder: Path | None, facts: dict[str, Any] | None) -> None:
+    def __init__(
+        self,
+        vectors: NDArray[np.float16],
+        folder: Path | None,
+        facts: dict[str, Any] | None,
+        sha256: str | None = None,
+    ) -> None:
         if facts is not None and folder is None:
             raise ValueError(f"facts {facts} describe a file, so folder must be given, got None")
         self._vectors = np.asarray(vectors)  # a plain view: indexing a memmap object costs more than the rows do
-        self._folder, self._facts = folder, facts
+        self._folder, self._facts, self._sha256 = folder, facts, sha256
         self._scattered: ScatteredRows | None = None
         if folder is not None and self._vectors.nbytes >= LARGE:
             self._scattered = ScatteredRows(folder / "vectors.npy")
@@ -173,7 +187,8 @@ class DenseSegment:
         with self._lock:
             if self._opened is None:
                 assert self._folder is not None
-                self._opened = Approximate(self._folder, *self._vectors.shape)
+                rows, dim = self._vectors.shape
+                self._opened = Approximate(self._folder, rows, dim, self._sha256)
             return self._opened
 
     def _exact(self, queries: NDArray[np.float32], depth: int, mask: NDArray[np.bool_] | None) -> list[Found]:
@@ -248,11 +263,10 @@ def _widen(block: NDArray[np.float16]) -> NDArray[np.float32]:
 
 
 def _choose(
-    vectors: NDArray[np.float16], probes: NDArray[np.float32], folder: Path, lists: int
+    vectors: NDArray[np.float16], probes: NDArray[np.float32], index: Approximate
 ) -> tuple[int, int, dict[int, float]]:
     """Return the cheapest (lists to look into, rows to score again) that reaches the targets, and its recall."""
-    rows = len(vectors)
-    index = Approximate(folder, *vectors.shape)
+    rows, lists = len(vectors), index.lists
     exact = DenseSegment(vectors, None, None).top(probes, min(rows, max(_TARGETS)), exact=True)
     best: tuple[bool, float, int, int, dict[int, float]] | None = None
     for nprobe in sorted({max(1, round(lists * share)) for share in _SHARES}):

@@ -67,11 +67,14 @@ class SentenceTransformerEncoder:
     ) -> None:
         library = require("sentence_transformers", extra="llama")
         self._batch_size = batch_size
+        # Where no hub answers each file is retried for seconds, a minute in all; files that are here need none.
+        local = local_files_only or Path(model).is_dir() or not _hub_answers()
         try:
-            self._model = library.SentenceTransformer(str(model), device=device, local_files_only=local_files_only)
+            self._model = library.SentenceTransformer(str(model), device=device, local_files_only=local)
         except (OSError, ValueError) as error:
+            reason = " ".join(str(error).split()).rstrip(".")
             raise ModelError(
-                f"sentence-transformers cannot load {str(model)!r}: {error}. Give a folder that holds a model, or a "
+                f"sentence-transformers cannot load {str(model)!r}: {reason}. Give a folder that holds a model, or a "
                 "hub name that this machine can reach"
             ) from error
         self._name = str(model)
@@ -96,6 +99,16 @@ class SentenceTransformerEncoder:
             list(texts), batch_size=self._batch_size, convert_to_numpy=True, show_progress_bar=False,
         )  # fmt: skip
         return unit_vectors(vectors)
+
+
+def _hub_answers() -> bool:
+    """Whether the Hugging Face hub, or the mirror that is set for it, can be reached."""
+    hub = require("huggingface_hub", extra="llama")
+    try:
+        hub.utils.get_session().head(hub.constants.ENDPOINT, timeout=5)
+    except Exception:  # each HTTP client has errors of its own; what is wrong is said by what then cannot be loaded
+        return False
+    return True
 
 
 class LlamaIndexEncoder:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-_COLUMNS = {"document_id": "name", "kind": "kind", "title": "title"}
+COLUMNS = {"document_id": "name", "kind": "kind", "title": "title"}
 _KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
@@ -41,10 +41,10 @@ def compile_where(where: Where) -> tuple[str, list[Any]]:
         if not isinstance(field, str) or not _KEY.fullmatch(field):
             raise ValueError(f"filter field {field!r} must be a plain name such as 'kind' or 'year'")
         test, values = _test(field, wanted)
-        if field in _COLUMNS:
+        if field in COLUMNS:
             if any(not isinstance(value, str) for value in values):
                 raise ValueError(f"filter field {field!r} holds text, got {wanted!r}")
-            conditions.append(test.replace("value", f"documents.{_COLUMNS[field]}"))
+            conditions.append(test.replace("value", f"documents.{COLUMNS[field]}"))
             parameters.extend(values)
         else:
             # json_each also walks the members of an object and gives nested lists as text: neither is a value.
@@ -63,6 +63,11 @@ def _test(field: str, wanted: Any) -> tuple[str, list[Any]]:
         if len({isinstance(side, str) for _, side in given}) > 1:
             raise ValueError(
                 f"filter field {field!r}: both sides of a Range must be numbers, or both text, got {wanted}"
+            )
+        if len(given) == 2 and given[0][1] > given[1][1]:
+            raise ValueError(
+                f"filter field {field!r}: a Range begins with its lower side, got {wanted.low!r} to {wanted.high!r}; "
+                "swap the two"
             )
         kinds = "('text')" if isinstance(given[0][1], str) else "('integer', 'real')"
         return " AND ".join([f"typeof(value) IN {kinds}", *(test for test, _ in given)]), [side for _, side in given]

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar, Unpack, overload
 
 from radrag.corpora import Chunking
@@ -141,9 +140,7 @@ class HybridIndex:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def __len__(self) -> int:
@@ -276,6 +273,10 @@ class HybridIndex:
         """Return a stored document, checked against its hash; raise ``KeyError`` if there is none of that id."""
         self._check_open()
         return self._store.document(document_id)
+
+    def flags(self, names: Sequence[str]) -> dict[str, tuple[str, ...]]:
+        """Return what was published against documents, stored here or not, by id; see ``Passage.flags``."""
+        return self._read(lambda state: self._store.flags(names))
 
     def documents(self) -> Iterator[Document]:
         """Yield every document in the order they were added."""

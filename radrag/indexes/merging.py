@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from radrag.errors import IndexCorruptError
+from radrag.indexes.ann import FILE
 from radrag.indexes.arrays import open_array
 from radrag.indexes.database import Database
 from radrag.indexes.dense import MIN_ANN_ROWS, build_ann, measure_ann
@@ -111,8 +112,9 @@ class Merger:
             if old.vectors is not None:
                 folder = self._parent / old.folder
                 vectors = open_array(folder / "vectors.npy")
+                facts = measure_ann(vectors, probes, folder, sha256=old.files.get(FILE))
                 with self._db.transaction():
-                    self._ledger.replace([old], replace(old, vectors=measure_ann(vectors, probes, folder)), None)
+                    self._ledger.replace([old], replace(old, vectors=facts), None)
 
     def sweep(self) -> None:
         """Delete folders that no state names."""

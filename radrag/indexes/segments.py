@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import shutil
 import uuid
@@ -16,7 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from radrag.errors import IndexCorruptError
-from radrag.indexes.arrays import open_array
+from radrag.indexes.ann import FILE
+from radrag.indexes.arrays import file_sha256, open_array
 from radrag.indexes.dense import DenseSegment
 from radrag.indexes.ledger import SegmentEntry
 from radrag.indexes.postings import ARRAYS, Postings, build_postings, read_postings, write_postings
@@ -139,7 +139,8 @@ def read_segment(folder: Path, listed: SegmentEntry, dim: int) -> Segment:
     if int(ids[0]) != listed.low or int(ids[-1]) != listed.high:
         raise IndexCorruptError(f"segment {folder} holds other passages than recorded; rebuild the index")
     facts = None if listed.vectors is None else dict(listed.vectors)
-    return Segment(postings, facets, vectors, DenseSegment(vectors, folder, facts), ids, owners)
+    dense = DenseSegment(vectors, folder, facts, listed.files.get(FILE))
+    return Segment(postings, facets, vectors, dense, ids, owners)
 
 
 def verify_segment(folder: Path, files: Mapping[str, str]) -> list[str]:
@@ -176,12 +177,6 @@ def file_hashes(folder: Path, known: Collection[str] = ()) -> dict[str, str]:
     """Return the sha256 of each file below a folder that is not known yet, by its relative name."""
     files = {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*")) if path.is_file()}
     return {name: file_sha256(path) for name, path in files.items() if name not in known}
-
-
-def file_sha256(path: Path) -> str:
-    """Return the sha256 of a file."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def sync(path: Path) -> None:

@@ -14,7 +14,7 @@ from radrag.errors import IndexCorruptError
 from radrag.indexes.bm25 import Statistics
 from radrag.indexes.database import Database
 from radrag.indexes.facets import facet_mask, split_where
-from radrag.indexes.filters import Where
+from radrag.indexes.filters import COLUMNS, Where
 from radrag.indexes.ledger import Ledger, SegmentEntry
 from radrag.indexes.searcher import Masks, Searcher, SearchSettings
 from radrag.indexes.segments import Segment, read_segment, retry_missing
@@ -36,7 +36,7 @@ class State:
     """
 
     def __init__(self, path: Path, database: Database, encoder: Encoder, before: State | None) -> None:
-        self._store, ledger = Store(database), Ledger(database)
+        self._db, self._store, ledger = database, Store(database), Ledger(database)
         self.revision, self.settings = database.get("revision"), database.get("settings")
         settings = self.settings
         self._facets = tuple(settings["facets"])
@@ -75,6 +75,8 @@ class State:
     def _admitted(self, where: Where, base: Masks) -> Masks:
         quick, slow = split_where(where, self._facets)
         numbers = self._store.matching(slow) if slow else None
+        if numbers is not None and not numbers.size:
+            self._refuse_unknown(slow)
         admitted: list[NDArray[np.bool_] | None] = []
         for segment, shown in zip(self._list, base, strict=True):
             mask = facet_mask(segment.facets, quick)
@@ -84,6 +86,15 @@ class State:
                 mask &= shown
             admitted.append(mask)
         return admitted
+
+    def _refuse_unknown(self, where: Where) -> None:
+        """Refuse a filter on a field that no document has: a mistyped name would look like an empty library."""
+        if not self._list or where.keys() <= COLUMNS.keys():
+            return
+        stored = self._db.all("SELECT DISTINCT entry.key FROM documents, json_each(documents.metadata) AS entry")
+        known = {*COLUMNS, *self._facets, *(key for (key,) in stored)}
+        for field in sorted(where.keys() - known):
+            raise ValueError(f"no document has the filter field {field!r}; expected one of {', '.join(sorted(known))}")
 
     def _without(self, passages: NDArray[np.int64], masks: Masks) -> Masks:
         """Return masks that also leave out some passages, ids ascending."""

@@ -138,6 +138,12 @@ class Store:
             raise KeyError(f"no document {name!r} in {self._db.path.parent}")
         return _document(self._checked(found))
 
+    def flags(self, names: Sequence[str]) -> dict[str, tuple[str, ...]]:
+        """Return what was published against documents, the gravest first, by id; of one not stored, by its notices."""
+        rows = self._db.among(f"SELECT {_COLUMNS} FROM documents WHERE name IN", names)
+        stored = {row.name: row.flags for row in map(self._checked, rows)}
+        return self._flags([(name, {}) for name in names if name not in stored]) | stored
+
     def documents(self) -> Iterator[Document]:
         """Yield every document in the order they were added."""
         last = 0

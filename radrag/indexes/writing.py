@@ -53,10 +53,11 @@ class Writer:
                 fresh[document.id] = document
             elif not skip_existing:
                 raise ValueError(
-                    f"document {document.id!r} is in the index already; pass skip_existing=True to go on, or use update"
+                    f"document {document.id!r} is in the index already; pass skip_existing=True (--skip-existing) to "
+                    "leave such documents out, or use update (--update) to replace them"
                 )
             elif same[0] != content_sha256(document):
-                raise ValueError(f"document {document.id!r} is in the index with other content; use update")
+                raise ValueError(f"document {document.id!r} is in the index with other content; use update (--update)")
         report = self._write(list(fresh.values()), [])
         return {"added": len(fresh), "skipped": len(batch) - len(fresh), **report}
 

@@ -6,12 +6,12 @@ none: right in 3 of 5 [.23, .88]. They see one in 15 of 257 questions (.06 [.04,
 one answer. Of documents read as an effect .71 (24 of 34) take that side, of those read as none .62 (8 of 13); on
 PubMedQA, by which weights were chosen, .77 of 299 and .78 of 92. An answer therefore states the conflicts that ship
 with the evidence digests, where it cites one of their documents and found another, and shows the counts only where
-the rules see two sides there.
+the rules see two sides there. A set of which one document is retracted is not told: its words rest on that too.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import cache
 
@@ -24,12 +24,13 @@ from radrag.reading.extractive import ExtractiveReader
 from radrag.reading.sentences import Sentence
 from radrag.reading.stance import TAKES_A_SIDE, stance
 from radrag.types import Claim, Hit
-from radrag.types.agreement import Agreement
+from radrag.types.agreement import CONFLICT, SUPERSEDED, Agreement
 
 _DOCUMENTS = 5
 _COVERED, _COVERED_OF_BEST = 0.35, 0.6  # share of the question's rarity that a document on it holds
 _NEAR_OF_BEST = 0.7  # its best cosine with the question against the best of all
-_KNOWN = {"conflict": "Known to conflict", "superseded": "Superseded by a later source"}
+_KNOWN = {"conflict": CONFLICT, "superseded": SUPERSEDED}
+Flags = Callable[[Sequence[str]], Mapping[str, tuple[str, ...]]]
 
 
 def agreement(
@@ -57,8 +58,9 @@ def agreement(
 
 
 def agreement_of(
-    question: str, form: str, hits: Sequence[Hit], claims: Sequence[Claim], kind: Callable[[str], str]
-) -> Agreement | None:
+    question: str, form: str, hits: Sequence[Hit], claims: Sequence[Claim], kind: Callable[[str], str],
+    flags: Flags | None = None,
+) -> Agreement | None:  # fmt: skip
     """Return what the sources of a yes/no answer are known to disagree on, with the counts; None if nothing is known.
 
     Args:
@@ -67,10 +69,13 @@ def agreement_of(
         hits: What was found for it, best first.
         claims: The statements of the answer; a set counts if one of its documents is cited and another one was found.
         kind: Gives the kind of a document by its id.
+        flags: Gives what was published against documents by their ids, also against those that no search returns,
+            such as ``HybridIndex.flags``; that of the hits alone if left out.
     """
     if form != Form.YES_NO:
         return None
-    known = _known(hits, {one.document_id for claim in claims for one in claim.citations})
+    cited = {one.document_id for claim in claims for one in claim.citations}
+    known = _known(hits, cited, flags or _flags_of(hits))
     if not known:
         return None
     return replace(agreement(question, hits, counts=lambda name: kind(name) in STUDIES), known=known)
@@ -100,17 +105,30 @@ def _on_topic(question: str, by_document: dict[str, list[Sentence]], reader: Ext
     return [name for name in by_document if held[name] >= least and near[name] > 0 and near[name] >= least_near]
 
 
-def _known(hits: Sequence[Hit], cited: set[str]) -> tuple[str, ...]:
-    """Say which curated sets have a document that is cited, and another that was found."""
+def _flags_of(hits: Sequence[Hit]) -> Flags:
+    found = {hit.passage.document_id: hit.passage.flags for hit in hits}
+    found |= {hit.passage.document_id: (RETRACTED,) for hit in hits if hit.passage.metadata.get("retracted")}
+    return lambda names: {name: found.get(name, ()) for name in names}
+
+
+def _known(hits: Sequence[Hit], cited: set[str], flags: Flags) -> tuple[str, ...]:
+    """Say which curated sets have a document that is cited, another that was found, and none that is retracted."""
     found = {hit.passage.document_id for hit in _sound(hits)}
-    told = [(kind, text) for kind, names, text in _curated() if names & cited and len(names & found) > 1]
-    return tuple(f"{_KNOWN[kind]}: {text}" for kind, text in told)
+    lines = []
+    for kind, names, text in _curated():
+        if not cited & set(names) or len(found & set(names)) < 2:
+            continue
+        said = flags(names)
+        if not any(RETRACTED in one for one in said.values()):
+            marks = (f" [{name}: {', '.join(said[name]).upper()}]" for name in names if said[name])
+            lines.append(f"{_KNOWN[kind]}: {text}{''.join(marks)}")
+    return tuple(lines)
 
 
 @cache
-def _curated() -> tuple[tuple[str, frozenset[str], str], ...]:
+def _curated() -> tuple[tuple[str, tuple[str, ...], str], ...]:
     """Return kind, documents and words of each shipped set."""
-    return tuple((one.kind, frozenset(one.documents), f"{one.question} {one.summary}") for one in load_conflicts())
+    return tuple((one.kind, tuple(one.documents), f"{one.question} {one.summary}") for one in load_conflicts())
 
 
 @cache

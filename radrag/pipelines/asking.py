@@ -145,8 +145,11 @@ def draft_notes(claims: Sequence[Claim]) -> tuple[str, ...]:
     """Say what a verifier could not tell, and which quotes are not those of the source."""
     unchecked = sum(claim.verdict == "unchecked" for claim in claims)
     altered = sum(len(claim.altered) for claim in claims)
-    notes = [(unchecked, "statements could not be checked"), (altered, "quotes are not the words of the source")]
-    return tuple(f"{count} {what}" for count, what in notes if count)
+    notes = (
+        (unchecked, "statement could not be checked", "statements could not be checked"),
+        (altered, "quote is not in the words of the source", "quotes are not in the words of the source"),
+    )
+    return tuple(f"{count} {one if count == 1 else many}" for count, one, many in notes if count)
 
 
 def reason_of(draft: Draft, claims: Sequence[Claim], retrieves: bool) -> str:

@@ -7,14 +7,12 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal, get_args
 
 from radrag.pipelines.allergens import spoken_of
+from radrag.pipelines.clauses import Said
+from radrag.pipelines.kidneys import KIDNEY, LOW_EGFR, against_kidneys
 from radrag.pipelines.populations import (
     ADULT,
-    KIDNEY,
-    LOW_EGFR,
     OLD,
     PREGNANCY,
-    Said,
-    against_kidneys,
     against_pregnancy,
     of_animals,
     other_ages,
@@ -47,8 +45,11 @@ class Patient:
 
     def __post_init__(self) -> None:
         for name, value, most in (("age", self.age, 130), ("egfr", self.egfr, 250)):
-            if value is not None and not 0 <= value <= most:
+            number = isinstance(value, int | float) and not isinstance(value, bool)
+            if value is not None and not (number and 0 <= value <= most):
                 raise ValueError(f"{name} must be a number from 0 to {most}, or None")
+        if self.pregnant not in (None, True, False) or not isinstance(self.pregnant, bool | None):
+            raise ValueError("pregnant must be True, False or None")
         if self.sex is not None and self.sex not in get_args(Sex):
             raise ValueError(f"sex must be one of {', '.join(get_args(Sex))}, or None")
         if self.pregnant and self.sex == "male":
@@ -94,7 +95,9 @@ class Patient:
         return " ".join(word for word in words if word)
 
 
-def patient_warnings(answer: Answer, patient: Patient, documents: Mapping[str, Document]) -> tuple[str, ...]:
+def patient_warnings(
+    answer: Answer, patient: Patient, documents: Mapping[str, Document], options: Mapping[str, str] | None = None
+) -> tuple[str, ...]:
     """Say where the sources of an answer are about, or warn of, other patients than this one.
 
     It reads words and numbers by rules, not study designs: where it says nothing, that is no proof that a source fits.
@@ -103,23 +106,30 @@ def patient_warnings(answer: Answer, patient: Patient, documents: Mapping[str, D
         answer: The answer; only what its claims cite is looked at.
         patient: The patient.
         documents: The documents cited, by id.
+        options: Options by letter, where the question was a choice: an allergy may be to the one chosen.
     """
-    return tuple(text for _, text in topical_warnings(answer, patient, documents))
+    return tuple(text for _, text in topical_warnings(answer, patient, documents, options))
 
 
 def topical_warnings(
-    answer: Answer, patient: Patient, documents: Mapping[str, Document]
+    answer: Answer, patient: Patient, documents: Mapping[str, Document], options: Mapping[str, str] | None = None
 ) -> tuple[tuple[str, str], ...]:
     """Return the warnings, each behind its topic: age, sex, pregnancy, kidney, allergy, or what no source mentions."""
     cited = {one.key: documents[one.document_id] for one in answer.citations}
     found = [*_unfit(cited, patient), *_unmentioned(list(cited.values()), patient)]
-    said = " ".join(claim.text for claim in answer.claims)
+    said = [*(claim.text for claim in answer.claims), *_values(answer, options or {})]
     for one in patient.allergies:
-        name = spoken_of(said, one)
+        name = next(filter(None, (spoken_of(text, one) for text in said)), "")
         if name:
             of = "to which" if name == one else f"and to {one}"
             found.append(("allergy", f"the answer speaks of {name}, {of} an allergy is stated"))
     return tuple(found)
+
+
+def _values(answer: Answer, options: Mapping[str, str]) -> list[str]:
+    """Return the answer in the form that was asked for, as texts; for a choice that of the option."""
+    items = (answer.value,) if isinstance(answer.value, str) else answer.value or ()
+    return [options.get(item, item) for item in items]
 
 
 def _unfit(cited: Mapping[int, Document], patient: Patient) -> Iterator[tuple[str, str]]:

@@ -1,4 +1,4 @@
-"""Whom a source is about, or warns of: ages, sexes, pregnancy and kidney function as its sentences state them.
+"""Whom a source is about, or warns of: ages, sexes and pregnancy as its sentences state them.
 
 Sentences are read by rules. What they do not say is no proof that a source fits a patient.
 """
@@ -7,48 +7,43 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 
-from radrag.corpora import split_sentences
+from radrag.pipelines.clauses import AGAINST, ENROLLED, NOT_AGAINST, Clause, Said, clauses, governing, verbs
 from radrag.types import Document
 
-ADULT, OLD, LOW_EGFR = 18, 65, 30
-_QUOTED = 200  # characters of a clause that a warning quotes
+ADULT, OLD = 18, 65
 _NONE = (0.0, 0.0)
+_REACH = 60  # characters behind a verb in which what it speaks against stands
 _ANY = float("inf")
-Range = tuple[float, float]
 
 PREGNANCY = re.compile(r"\b(?:pregnan\w+|gestation\w*|f[o]?et(?:us|al)\w*|obstetric\w*|trimester)\b", re.IGNORECASE)
-KIDNEY = re.compile(
-    r"\b(?:renal|kidneys?|nephr\w+|e?gfr|glomerular|creatinine|crcl|dialysis|h[a]?emodialysis)\b", re.IGNORECASE
-)
-_CLAUSE = re.compile(r";|,? (?:but|whereas|although|while) ", re.IGNORECASE)
-_AGAINST = re.compile(
-    r"contra-?indicat|exclu|ineligib|not eligible|not recommended|not indicated|unsafe|not safe|teratogen|"
-    r"\bneither\b|\bavoided\b|(?<!to )\bavoid\b|"
-    r"\b(?:must|should|may|can|do|is|are|be) ?(?:not|never) (?:be )?(?:used|given|started|prescribed|taken|receiv\w+|"
-    r"undergo|offered|advised|administered|performed)|negative pregnancy test|"
-    r"\bnon-?\s?pregnant|\bnot pregnant|harmful|\bwithh[eo]ld|discontinu",
+# Harm to the child, caused or feared: naming a malformation alone is what a scan is for.
+_HARM = re.compile(
+    r"\b(?:caus(?:e[sd]?|ing)(?! of)|induc(?:e[sd]?|ing)|produc(?:e[sd]?|ing)|results? in|resulting in|"
+    r"leads? to|led to|risks? of|associated with|linked (?:to|with)|increase[sd]?)\b[^.;]{0,60}?(?:malformation|"
+    r"birth defect|congenital (?:anomal|defect|abnormal)|miscarriage|stillbirth|"
+    r"f[o]?etal (?:\w+ )?(?:harm|death|loss|toxicity|damage))|\b(?:embryo|f[o]?eto)-?toxic|"
+    r"\b(?:harm|damage|injure)s? (?:to )?(?:the |an )?(?:\w+ )?f[o]?etus|\bcategory [DX]\b",
     re.IGNORECASE,
 )
-_NOT_AGAINST = re.compile(
-    r"\b(?:not|no|never|without)\s+(?:\w+\s+){0,2}?(?:contra-?indicat|exclu|teratogen|harmful|unsafe)|"
-    r"\bneed(?:s)? not\b|\bnot (?:be )?(?:withheld|avoided|delayed|excluded|stopped|discontinued)|"
-    r"\b(?:any level|regardless|irrespective) of\b|\beven (?:when|if|at|with|in)\b",
+_NEGATED = re.compile(r"\b(?:not?|never|without|nor|neither|cannot|unlikely)\b", re.IGNORECASE)
+_UNPROVEN = re.compile(
+    r"\b(?:safety|data|effects?|experience|use)\b[^.;]{0,60}\b(?:not|never|un)\s?(?:been )?"
+    r"(?:established|known|available|studied|proven|shown)|"
+    r"\b(?:no|insufficient|inadequate) (?:\w+ )?(?:data|experience|studies)\b(?: \w+){0,3} "
+    r"(?:in|on|for|about|during)\b",
     re.IGNORECASE,
 )
-_CAREFUL = re.compile(
-    r"caution|(?:dose|dosage) (?:reduc|adjust)|(?:reduc|adjust|lower)\w* (?:the )?dos|\bhold\b", re.IGNORECASE
-)
-_AT_RISK = re.compile(r"\brisk|toxic|fibrosis|injury|\bprophyla|\bhydrat", re.IGNORECASE)  # beside a number alone
-_ENROLLED = re.compile(
-    r"\b(?:enrol|includ|recruit|eligib|stud(?:y|ied)|participa|volunteer|consecutive|random|cohort|residents|"
-    r"given|treated|received|underwent|screened)|\bn ?= ?\d|\b\d+ (?:\w+ ){0,3}(?:patients|children|infants|boys|girls|"
-    r"women|men|adults|people|persons|subjects|individuals)\b",
+_NOT_PREGNANT = re.compile(
+    r"\b(?:non-?\s?|not |unless |neither )pregnan(?:t|cy)|negative pregnancy test|"
+    r"pregnancy test\b[^.;]{0,40}\bnegative",
     re.IGNORECASE,
 )
-_ALLOWED = re.compile(
-    r"\b(?:enrol|includ|recruit|eligib|safe\b|(?:can|may) be (?:given|used)|recommended)", re.IGNORECASE
+_COMPARED = re.compile(r"\b(?:non-?\s?|not )pregnant\b", re.IGNORECASE)
+_RULED_OUT = re.compile(
+    r"(?<!ectopic )(?<!molar )(?<!tubal )\bpregnancy (?:\w+ ){0,5}(?:ruled out|excluded)|"
+    r"\b(?:rul(?:e|es|ed|ing) out|exclud(?:e|es|ing)) (?:any |a |possible |current |early )?pregnancy",
+    re.IGNORECASE,
 )
 
 _ANIMALS = re.compile(
@@ -61,31 +56,55 @@ _PEOPLE = re.compile(
 )
 _UNIT = r"(years?|yrs?|months?|weeks?|days?)"
 _WHO = (
-    r"(?:patients|people|persons|adults|men|women|those|children|infants|subjects|participants|individuals|volunteers)"
+    r"(?:patients|people|persons|adults|men|women|those|anyone|children|boys|girls|infants|subjects|participants|"
+    r"individuals|volunteers)"
 )
 _UP = r"(?:over|above|at least|older than|more than|[≥>]=?)"
 _DOWN = r"(?:under|below|up to|less than|younger than|[≤<]=?)"
 _AGED = r"(?<!gestational )age[sd]?\s*(?:of\s*)?"
 _TO = r"\s*(?:-|–|to|and)\s*"
+# Years where no unit stands: nothing that counts something else follows, and no further digit.
+_BARE = (
+    rf"(?:[\s-]*{_UNIT}|(?!\d|[.,]\d|\s*(?:%|°|/|×|-|–|[a-zµ]{{1,4}}/|(?:per|kg|g|mg|µg|m|mm|cm|ml|l|h|hours?|min\w*|"
+    r"times|points?|bpm|beats|mmhg|mmol|units?|iu|x|fold|to|patients|people|cases|others|cigarettes|drinks|kcal)\b)))"
+)
+# A thing that is some months old is no patient of that age.
+_THING = re.compile(
+    r"\b(?:nodules?|lesions?|scars?|grafts?|implants?|infarct\w*|fractures?|thromb\w+|clots?|h[a]?ematomas?|scans?|films?|"
+    r"images?|studies|samples?|specimens?|wounds?|strokes?|stents?|catheters?|tumou?rs?|h[a]?emorrhages?|blood|units?)"
+    r"(?: (?:that|which|is|are|was|were|at|least|already))*\s*$",
+    re.IGNORECASE,
+)
+# What is said of an age without the word, as in "Do not use under 12 years".
+_ALLOWS = (
+    r"\b(?:used?|given?|recommended|prescribed|contra-?indicated|licensed|approved|indicated|excluded|eligible|not)"
+    r" (?:\w+ )??(?:(?:in|for|if|when|to) )?"
+)
+_OLDER = rf"[\s-]*{_UNIT}(?!\s*(?:ago|after|before))"
 _AGES = tuple(
     (re.compile(pattern, re.IGNORECASE), kind)
     for pattern, kind in (
         (rf"(?<!gestational )\b(?:aged?|ages|age range)\b[^.;,\d]{{0,20}}(\d+){_TO}(\d+)(?:[\s-]*{_UNIT})?", "range"),
+        (
+            r"\b(?:median|mean|average) age\b(?:[^.;]|\.\d){0,40}?[(,\[]\s*(?:age )?range[ds]?\b[^.;\d]{0,12}"
+            rf"(\d+)(?:\.\d+)?(?: ?years)?{_TO}(\d+)(?:\.\d+)?(?:[\s-]*{_UNIT})?",
+            "range",
+        ),
         (rf"\b(\d+){_TO}(\d+)[\s-]*{_UNIT}[\s-]*(?:old|of age)", "range"),
         (rf"\b(\d+)()[\s-]*{_UNIT}\s*(?:of age |old )?(?:or|and)\s*(?:older|over|above|more)", "from"),
-        (
-            rf"\b(?:older than|(?:over|above) the age of|{_AGED}{_UP})\s*(\d+)()(?:[\s-]*{_UNIT})?",
-            "from",
-        ),
+        (rf"{_AGED}(\d+)()(?:[\s-]*{_UNIT})? (?:or|and) (?:older|over|above|more)", "from"),
+        (rf"\b(?:older than|(?:over|above) the age of|{_AGED}{_UP})\s*(\d+)()(?:[\s-]*{_UNIT})?", "from"),
         (rf"{_UP}\s*(\d+)()[\s-]*{_UNIT}[\s-]*(?:old|of age)", "from"),
-        (rf"\b{_WHO} {_UP}\s*(\d+)()[\s-]*{_UNIT}", "from"),
+        (rf"\b{_WHO} {_UP}\s*(\d+)(){_BARE}", "from"),
         (rf"\b(\d+)()[\s-]*{_UNIT}\s*(?:of age |old )?(?:or|and)\s*(?:younger|under|less)", "to"),
-        (
-            rf"\b(?:younger than|(?:under|below) the age of|{_AGED}{_DOWN})\s*(\d+)()(?:[\s-]*{_UNIT})?",
-            "to",
-        ),
+        (rf"{_AGED}(\d+)()(?:[\s-]*{_UNIT})? (?:or|and) (?:younger|under|less|below)", "to"),
+        (rf"\b(?:younger than|(?:under|below) the age of|{_AGED}{_DOWN})\s*(\d+)()(?:[\s-]*{_UNIT})?", "to"),
         (rf"{_DOWN}\s*(\d+)()[\s-]*{_UNIT}[\s-]*(?:old|of age)", "to"),
-        (rf"\b{_WHO} {_DOWN}\s*(\d+)()[\s-]*{_UNIT}", "to"),
+        (rf"\b{_WHO} {_DOWN}\s*(\d+)(){_BARE}", "to"),
+        (rf"\b(?:lower|minimum) age(?: limit)?\b[^.;\d]{{0,20}}(\d+)()(?:[\s-]*{_UNIT})?", "from"),
+        (rf"\b(?:upper|maximum) age(?: limit)?\b[^.;\d]{{0,20}}(\d+)()(?:[\s-]*{_UNIT})?", "to"),
+        (rf"{_ALLOWS}{_UP}\s*(\d+)(){_OLDER}", "from"),
+        (rf"{_ALLOWS}{_DOWN}\s*(\d+)(){_OLDER}", "to"),
     )
 )
 _IN_YEARS = {"m": 1 / 12, "w": 1 / 52, "d": 1 / 365}
@@ -102,8 +121,37 @@ _GROWN = re.compile(
 _OLD = re.compile(r"\b(?:elderly|older (?:adults?|people|persons?|patients|women|men)|geriatric\w*)\b", re.IGNORECASE)
 _BABY = re.compile(r"\b(?:infan(?:ts?|cy)|neonat\w+|newborns?|preterm)\b", re.IGNORECASE)
 
+_SOME = (  # what follows where only some of them are meant
+    r"(?! (?:with|who|whose|whom|having|receiving|under|over|above|below|aged?|less|more|younger|older|of|on|in|at)\b)"
+)
+_AUX = r"(?:(?:were|was|are|is|have|has|had|been|be|should|must|may|can|also|therefore|generally|all) )*$"
+_NOUN = r"(?: (?:patients|people|participants|subjects|individuals|populations?|use|age group))?"
+
+
+def _as_such(who: str) -> tuple[re.Pattern[str], re.Pattern[str]]:
+    """Return where people are named as such: anywhere, and right before a verb."""
+    named = rf"\b(?:{who})\b{_NOUN}{_SOME}"
+    return tuple(
+        re.compile(one, re.IGNORECASE)
+        for one in (named, rf"(?<!\bof )(?<!\bwith ){named}(?:,? (?:and|or) [\w -]{{1,30}}?)? {_AUX}")
+    )  # type: ignore[return-value]
+
+
+_BABIES, _CHILDREN = "infants?|neonates?|newborns?|babies", "children|minors|p[a]?ediatrics?"
+_BARRED = tuple(
+    (low, high, *_as_such(who))
+    for low, high, who in (
+        (0, 2, f"{_BABIES}|{_CHILDREN}"),
+        (2, 12, _CHILDREN),
+        (12, ADULT, f"{_CHILDREN}|adolescents|teenagers"),
+        (ADULT, OLD, "adults"),
+        (OLD, 200, "adults|(?:the )?elderly|older (?:adults|people|persons|patients)|geriatric"),
+    )
+)
+
 _WOMEN = re.compile(r"\b(?:wom[ae]n|females?|girls?|pregnan\w+|mothers?|postmenopausal)\b", re.IGNORECASE)
-_MEN = re.compile(r"\b(?:m[ae]n|males?|boys?|fathers?)\b", re.IGNORECASE)
+# "in man" is of humans, MEN 1 a syndrome.
+_MEN = re.compile(r"\b(?:(?<!in )man(?!-made)|men(?![- ]?(?:[12]|type|i+)\b)|males?|boys?|fathers?)\b", re.IGNORECASE)
 _OF_WOMEN = re.compile(
     r"\b(?:endometri\w+|ovar(?:y|ies|ian)|uter(?:us|ine)|cervical (?:cancer|smear|screening|intraepithelial)|vagin\w+|"
     r"vulv\w+|menstrua\w+|(?:pre|post|peri)?-?menopaus\w+|pre-?eclampsia|polycystic ovar\w+|postpartum)\b",
@@ -113,46 +161,24 @@ _OF_MEN = re.compile(
     r"\b(?:prostat\w+|testic\w+|testis|testes|erectile|penile|scrot\w+|varicocele|hypospadias|semen|sperm)\b",
     re.IGNORECASE,
 )
-_ONLY = r"\b(?:only|exclusively|all (?:patients|participants|subjects) were) (?:\w+ )?"
-_ONLY_MEN, _ONLY_WOMEN = (
-    re.compile(rf"{_ONLY}(?:{who})\b", re.IGNORECASE) for who in ("men|males?|boys", "women|females?|girls")
-)
+_OUT = r"(?:were|are|was) (?:all )?(?:excluded|ineligible|not (?:included|eligible|enrolled|recruited|studied))"
 
-_MEASURE = r"(?:e?gfr|glomerular filtration rate|creatinine clearance|crcl|clcr)"
-_BELOW = r"<|≤|<=|below|under|less than|lower than|up to"
-_ABOVE = r">|≥|>=|above|over|greater than|higher than|more than|at least"
-_FILTRATION = (
-    re.compile(rf"\b{_MEASURE}\b[^.;\d]{{0,40}}?({_BELOW}|{_ABOVE})\s*=?\s*(\d+)()", re.IGNORECASE),
-    re.compile(rf"(?:\b|(?<=\s))({_BELOW}|{_ABOVE})\s+(?:an?\s+)?{_MEASURE}\s+(?:of\s+)?(\d+)()", re.IGNORECASE),
-    re.compile(rf"\b{_MEASURE}\b[^.;\d]{{0,20}}?()(\d+){_TO}(\d+)", re.IGNORECASE),
-)
-_STAGES = tuple(
-    (re.compile(pattern, re.IGNORECASE), (low, high))
-    for pattern, low, high in (
-        (r"\bnormal (?:renal|kidney) function", 60.0, _ANY),
-        (r"\bsevere(?:ly)? (?:\w+ )?(?:renal|kidney)|\bstage (?:4|iv)\b|\badvanced (?:chronic )?kidney", 0.0, 30.0),
-        (r"\bdialysis|\bh[a]?emodialysis|end-?stage (?:renal|kidney)|\besrd\b|\bstage (?:5|v)\b", 0.0, 15.0),
-        (r"\b(?:renal|kidney) failure", 0.0, 30.0),
+
+def _only(them: str, us: str) -> re.Pattern[str]:
+    """Return what says that only some were studied, or that the others were left out."""
+    return re.compile(
+        r"\b(?:only|exclusively|all (?:(?!but\b|except\b)[a-z\d]+ ){0,2}were|were all|100 ?% (?:were )?) ?"
+        rf"(?:(?!one|two|three|four|five|six|seven|eight|nine|ten|few|some|half|of)[a-z]+ )?(?:{them})\b"
+        rf"(?! (?:or|and) )|\b(?:{them})(?: \w+)? only\b|"
+        rf"\bno {us} (?:were|was) (?:included|enrolled|recruited|studied)|"
+        rf"(?:^|[.;:,]\s|\b(?:all|and|that|as|because|since)\s){us} {_OUT}|"
+        rf"\bexclud(?:ed|ing) (?:all )?{us}\b(?! (?:with|who|whose|of|on|in|aged|under|over))",
+        re.IGNORECASE,
     )
-)
-_IMPAIRED = re.compile(
-    r"\b(?:renal|kidney) (?:impairment|insufficiency|dysfunction|disease)|impaired (?:renal|kidney)", re.IGNORECASE
-)
 
 
-@dataclass(frozen=True, slots=True)
-class Said:
-    """What a source says of patients unlike, or like, the one in question.
-
-    Attributes:
-        topic: ``"age"``, ``"sex"``, ``"pregnancy"`` or ``"kidney"``.
-        words: What it says: a clause of it, or "" where ``what`` says all.
-        what: What is wrong, in words.
-    """
-
-    topic: str
-    words: str
-    what: str = ""
+_ONLY_MEN = _only("men|males?|male (?:patients|participants|subjects)", "(?:women|females|female patients)")
+_ONLY_WOMEN = _only("women|females?|female (?:patients|participants|subjects)", "(?:men|males|male patients)")
 
 
 def of_animals(document: Document) -> bool:
@@ -161,69 +187,77 @@ def of_animals(document: Document) -> bool:
     return bool(_ANIMALS.search(text)) and not _PEOPLE.search(text)
 
 
-def clauses(document: Document) -> Iterator[str]:
-    """Yield the clauses of a document's title and text, with single spaces."""
-    yield from _CLAUSE.split(" ".join(document.title.split()))
-    for start, end in split_sentences(document.text):
-        yield from _CLAUSE.split(" ".join(document.text[start:end].split()))
-
-
 def against_pregnancy(document: Document) -> Iterator[Said]:
     """Yield what a source says against use in pregnancy, or that it left pregnant women out."""
     for clause in clauses(document):
-        named = PREGNANCY.search(clause)
-        if named and _AGAINST.search(clause) and not _NOT_AGAINST.search(clause):
-            yield Said("pregnancy", _around(clause, named.start()))
+        others = _COMPARED.sub(" ", clause.text)  # who names pregnant women beside others studied both
+        both = Clause(others, clause.lead) if PREGNANCY.search(others) else clause
+        named = _COMPARED.search(clause.text) or PREGNANCY.search(clause.text)
+        if named and (both.against or _harms(both) or _excepted(both)):
+            yield Said("pregnancy", clause.quoted(named.start()))
 
 
-def against_kidneys(document: Document, egfr: float) -> Iterator[Said]:
-    """Yield what a source says against use at a filtration rate, or that it studied others.
+def _excepted(clause: Clause) -> bool:
+    return bool(_NOT_PREGNANT.search(clause.text)) and not NOT_AGAINST.search(clause.whole)
 
-    Args:
-        document: The source.
-        egfr: Estimated glomerular filtration rate, mL/min/1.73 m².
-    """
-    for clause in clauses(document):
-        named = KIDNEY.search(clause)
-        if not named or _NOT_AGAINST.search(clause):
-            continue
-        (low, high), counted = _filtration(clause)
-        if (low, high) == _NONE:
-            continue
-        within = low <= egfr < high
-        warns = bool(_AGAINST.search(clause) or _CAREFUL.search(clause) or (counted and _AT_RISK.search(clause)))
-        allows = bool(_ALLOWED.search(clause)) and (counted or low > 0)
-        if within if warns else allows and not within:
-            yield Said("kidney", _around(clause, named.start()))
+
+def _harms(clause: Clause) -> bool:
+    caused = _HARM.search(clause.text)
+    if caused and not _NEGATED.search(clause.text[: caused.end()]):
+        return True
+    return bool(_UNPROVEN.search(clause.text) or _RULED_OUT.search(clause.text))
 
 
 def other_ages(document: Document, age: float) -> Iterator[Said]:
     """Yield what says that a source is about other ages; a guideline says so in its title, or is for all.
 
-    A study says whom it enrolled; a guideline names some for a remark.
+    A study says whom it enrolled; a guideline names some for a remark. Either may speak against use at an age.
     """
     found, outside, telling = [], [], []
     for place, clause in enumerate(clauses(document)):
-        against = _AGAINST.search(clause)
-        if place and document.kind == "guideline":
-            break
-        telling += [clause] if place == 0 or not against else []
-        if place and not (against or _ENROLLED.search(clause)):
+        told = place == 0 or document.kind != "guideline"
+        telling += [clause.text] if told and (place == 0 or not clause.against) else []
+        if place and not (clause.against or (told and ENROLLED.search(clause.text))):
             continue
-        ranges = list(_ages(clause))
-        if ranges and against:
-            if any(low <= age < high for low, high, _ in ranges):
-                yield Said("age", _around(clause, ranges[0][2]))
-        else:
-            found += ranges
-            outside += [clause] * bool(ranges)
+        ranges = list(_ages(clause.text))
+        barred = [one for one in ranges if clause.against and _warned(clause, one[2])]
+        if any(low <= age < high for low, high, _ in barred):
+            yield Said("age", clause.quoted(barred[0][2]))
+        elif place and clause.against and not ranges and (at := _barred(clause, document.title, age)) is not None:
+            yield Said("age", clause.quoted(at))
+        studied = [one for one in ranges if one not in barred] if told else []
+        found += studied
+        outside += [clause] * bool(studied)
     if any(low <= age < high for low, high, _ in found):
         return
-    whole, rest = "\n".join(telling), "\n".join(clause for clause in telling if clause not in outside)
+    kept = {clause.text for clause in outside}
+    whole, rest = "\n".join(telling), "\n".join(text for text in telling if text not in kept)
     if found and (_CHILD.search(rest) if age < ADULT else _GROWN.search(rest) and not _OLD.search(rest)):
         return  # the ages were those of a part of them
     worded = list(_by_words(document.title, age, bool(_CHILD.search(whole)), bool(_GROWN.search(whole))))
-    yield from worded or [Said("age", _around(clause, found[0][2])) for clause in outside[:1]]
+    yield from worded or [Said("age", clause.quoted(found[0][2])) for clause in outside[:1]]
+
+
+def _warned(clause: Clause, place: int) -> bool:
+    """Whether what a clause says of a place in it is against it."""
+    return governing(verbs(clause.text), [place])[0] if AGAINST.search(clause.text) else True
+
+
+def _barred(clause: Clause, title: str, age: float) -> int | None:
+    """Return where a clause speaks against use at an age in words; None if it does not, or the title is of them."""
+    anywhere, subject = next((both for low, high, *both in _BARRED if low <= age < high), (None, None))
+    if anywhere is None or subject is None or (_CHILD if age < ADULT else _GROWN).search(title):
+        return None
+    if clause.lead and not AGAINST.search(clause.text):
+        named = anywhere.search(clause.text)
+        return named.start() if named else None
+    for match in AGAINST.finditer(clause.text):
+        named = subject.search(clause.text[: match.start()]) or anywhere.search(
+            clause.text, match.start(), match.end() + _REACH
+        )
+        if named:
+            return named.start()
+    return None
 
 
 def other_sex(document: Document, sex: str) -> Iterator[Said]:
@@ -251,20 +285,12 @@ def _by_words(title: str, age: float, child: bool, grown: bool) -> Iterator[Said
         yield Said("age", "", "is about infants; the patient is older")
 
 
-def _around(clause: str, at: int) -> str:
-    """Return a clause, or what stands around a place in a long one."""
-    if len(clause) <= _QUOTED:
-        return clause
-    start = clause.rfind(" ", 0, max(0, at - _QUOTED // 2)) + 1
-    piece = clause[start : start + _QUOTED]
-    whole = start + _QUOTED >= len(clause)
-    return ("… " if start else "") + (piece if whole else f"{piece.rsplit(' ', 1)[0]} …")
-
-
 def _ages(text: str) -> Iterator[tuple[float, float, int]]:
     """Yield the ages that a text names as ranges in years, the upper end left out, and where they stand."""
     for pattern, kind in _AGES:
         for match in pattern.finditer(text):
+            if _THING.search(text[: match.start()]):
+                continue
             unit = (match[3] or "years")[0].lower()
             scale = _IN_YEARS.get(unit, 1.0)
             first = float(match[1]) * scale
@@ -273,18 +299,3 @@ def _ages(text: str) -> Iterator[tuple[float, float, int]]:
                 yield (*((first, last) if first < last else _NONE), match.start())
             else:
                 yield (*((first, _ANY) if kind == "from" else (0.0, first)), match.start())
-
-
-def _filtration(clause: str) -> tuple[Range, bool]:
-    """Return the filtration rates that a clause names, mL/min, and whether by number; else by the stage it names."""
-    for pattern in _FILTRATION:
-        match = pattern.search(clause)
-        if match:
-            first = float(match[2])
-            if match[3]:
-                return (first, float(match[3]) + 1), True
-            return ((first, _ANY) if re.fullmatch(_ABOVE, match[1], re.IGNORECASE) else (0.0, first)), True
-    named = [region for pattern, region in _STAGES if pattern.search(clause)]
-    if not named:
-        return ((0.0, 60.0) if _IMPAIRED.search(clause) else _NONE), False
-    return (min(low for low, _ in named), max(high for _, high in named)), False

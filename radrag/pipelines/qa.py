@@ -80,6 +80,8 @@ class QAPipeline:
         unsupported: Literal["mark", "drop"] = "mark",
         evidence_prior: float = 0.0,
     ) -> None:
+        if not callable(getattr(index, "search", None)):
+            raise TypeError(f"index must be an index, got {index!r:.80}; open a folder with HybridIndex.open")
         if unsupported not in ("mark", "drop"):
             raise ValueError(f"unsupported must be 'mark' or 'drop', got {unsupported!r}")
         if risk is not None and min_confidence is not None:
@@ -259,8 +261,8 @@ class QAPipeline:
             return Answer(question, (), None, True, reason, confidence, hits, manifest=manifest, **shaped)
         grounded = ground(draft, hits, self._index.document, self._verifier)
         reason = Reason.NO_ROOM.value if draft.shown == 0 else reason_of(draft, grounded.claims, self._retrieves)
-        shaped |= {"agreement": agreement_of(question, shaped["form"], hits, grounded.claims, self._kind)}
         claims, notes = grounded.claims, draft_notes(grounded.claims) + value_notes(draft, grounded.claims, hits, ask)
+        shaped["agreement"] = agreement_of(question, shaped["form"], hits, claims, self._kind, self._index.flags)
         if self._unsupported == "drop" and self._retrieves and not reason:
             claims = tuple(claim for claim in claims if claim.supported)
             lost = len(grounded.claims) - len(claims)
@@ -269,12 +271,12 @@ class QAPipeline:
             question, claims, None if reason else draft.verdict, bool(reason), reason, confidence, hits,
             grounded.unknown, draft.dropped + notes, manifest, **shaped | ({"value": None} if reason else {}),
         )  # fmt: skip
-        return answer if patient is None else self._with_warnings(answer, patient)
+        return answer if patient is None else self._with_warnings(answer, patient, ask.options if ask else None)
 
-    def _with_warnings(self, answer: Answer, patient: Patient) -> Answer:
+    def _with_warnings(self, answer: Answer, patient: Patient, options: Options) -> Answer:
         cited = {one.document_id for one in answer.citations}
         known = {name: self._index.document(name) for name in cited}
-        return replace(answer, warnings=(*answer.warnings, *patient_warnings(answer, patient, known)))
+        return replace(answer, warnings=(*answer.warnings, *patient_warnings(answer, patient, known, options)))
 
     def _features(self, question: str, hits: Sequence[Hit]) -> tuple[float, ...]:
         return evidence_features(question, hits, self._index.rarity, _shared_encoder())

@@ -30,11 +30,17 @@ def as_reader(generator: Any, params: GenerationParams | None = None) -> Reader:
 
 
 def checked(questions: Iterable[str]) -> list[str]:
-    """Return questions as a list; raise if one is not text, or blank."""
+    """Return questions as a list; raise if one is not text that can be stored, or blank."""
     if isinstance(questions, str):
         raise TypeError("batch takes a list of questions; call the pipeline itself for one")
     asked = list(questions)
     for position, question in enumerate(asked):
         if not isinstance(question, str) or not question.strip():
             raise ValueError(f"question {position} must be text that is not blank, got {question!r}")
+        try:
+            question.encode("utf-8")
+        except UnicodeEncodeError as error:  # half a surrogate pair, as what was not UTF-8 is read from a pipe
+            raise ValueError(
+                f"question {position} is not valid Unicode; save it as UTF-8, got {question[:60]!r}"
+            ) from error
     return asked

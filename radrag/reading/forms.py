@@ -13,6 +13,7 @@ from enum import StrEnum
 from typing import Any
 
 from radrag.reading.asked import Form, recognise
+from radrag.reading.statements import declines, is_limited, names_none, statements
 from radrag.types import VERDICTS
 
 __all__ = ["Failure", "Form", "Parsed", "parse", "recognise"]
@@ -29,6 +30,7 @@ class Failure(StrEnum):
     NOT_AN_OPTION = "not one of the options"
     SEVERAL = "several answers"
     CONTRADICTION = "contradicts itself"
+    CONDITIONAL = "conditional: it holds only under a condition"
     NOT_SHORT = "longer than a short answer"
     UNDIVIDED = "a list whose items cannot be told apart"
     CUT_OFF = "cut off at the token limit"
@@ -67,22 +69,6 @@ _ERROR = re.compile(
     r"bad gateway|the response was filtered)",
     re.IGNORECASE,
 )
-_DECLINED = re.compile(
-    r"\W*(?:not enough (?:evidence|information)|(?:i am |i'm |we are )?(?:unable|not able) to (?:answer|determine|say)|"
-    r"(?:it |this |the question )?can(?:not|'t)(?: be)? (?:answer|determine|say|tell)\w*|i (?:do not|don't|cannot) "
-    r"(?:know|answer|say)|(?:the )?(?:information|answer|data) (?:is )?not (?:available|given|provided|known)|unknown|"
-    r"insufficient (?:evidence|information|data)|not (?:stated|mentioned|available|applicable|specified|known)|"
-    r"n/?a|none given)\b(?! (?:whether|if)\b.{80})",
-    re.IGNORECASE,
-)
-_STATED = re.compile(
-    r"(?:^|(?<=[.!?:;,\n\"“])|(?<=\bso)|(?<=\bthus)|(?<=\bhence)|(?<=\btherefore))\W*"
-    r"(?:(?:so|thus|hence|therefore|in conclusion|overall|final(?:ly)?)\W+)*"
-    r"(?:the |my )?(?:final |correct |right |best )?(?:answer|choice|option|verdict)(?: to (?:the|this) question)?\s*"
-    r"(?:is|would be|:)\W*(?=(?P<said>[^\n]{1,120}))",
-    re.IGNORECASE | re.MULTILINE,
-)
-_CONDITION = re.compile(r"\b(?:if|whether|otherwise|when|in case|unless)\b[^.!?\n]*$", re.IGNORECASE)
 _VERDICT = re.compile(
     r"\W*(yes|no|maybe)[\"'”’*_)]*(?:\s*[.,:;!–—][\"'”’*_)]*(?=\s|\Z|\[)|\s+-\s|[^\S\n]*\n|\s*(?=\[)|\s*\Z)",
     re.IGNORECASE,
@@ -90,7 +76,13 @@ _VERDICT = re.compile(
 _LETTERED = re.compile(r"[\W_]*(?:[Oo]ption\s+)?\(?([A-Za-z])(?:[).:\]*_\"]+|\s*[-–—]\s|\s*\Z)\s*(.*)", re.DOTALL)
 _LETTER_ENDS = re.compile(r"[\W_]*([A-Z])[\W_]*?(?:[.)\]]\W*\s|\Z)")
 _TWO_LETTERS = re.compile(r"\W*[A-Z]\W*(?:\s(?:and|or)\s|[,/&+])\W*[A-Z]\b\W*(?!\w)")
+# Two names for one question; "two or more" is one. In brackets stand other names of the same.
+_OR_ELSE = re.compile(
+    r";\s|\s(?:or|OR(?! (?:of|was|is|=|\d)))\s"
+    r"(?!(?:more|less|fewer|higher|lower|greater|above|below|over|under|older|younger|later|earlier|\d)\b)"
+)
 _BULLET = re.compile(r"\s*(?:[-*+•▪◦–]|\(?\d{1,2}[.)]|\(?[a-z][.)])\s+(\S.*)")
+_ONE_BULLET = re.compile(r"(?:[-*+•▪◦–]|\(?\d{1,2}[.)]|\(?[a-z]\))\s+(?=\S)")
 _LEAD = re.compile(r"(?:the )?(?:final |short |exact )?answers?\s*(?:is|are|:)\s*:?\s*", re.IGNORECASE)
 _SHORT_WORDS = 12
 
@@ -100,8 +92,9 @@ def parse(form: str, text: str, options: Mapping[str, str] | None = None) -> Par
 
     A reply is plain text, or one JSON object, fenced or not, with one answer field (``answer``, ``verdict``, ...).
     Yes/no: the first word where it stands alone, or one stated answer (``The answer is no.``). A choice: a letter, its
-    words, or both, alone, on the first line or as the stated answer. A short answer: one line of at most twelve words.
-    A list: an item a line, items parted by semicolons, or a JSON array.
+    words, or both, alone, on the first line or as the stated answer. A short answer: one line of at most twelve words,
+    with or without a bullet. A list: an item a line, items parted by semicolons, or a JSON array. An answer that its
+    own sentence limits (``Yes, if ...``) is none: the form has no place for the condition.
 
     Args:
         form: One of ``Form``.
@@ -119,6 +112,8 @@ def parse(form: str, text: str, options: Mapping[str, str] | None = None) -> Par
         read = _read(asked, value, options or {})
         if asked in (Form.YES_NO, Form.CHOICE):
             _refuse_other(read, reasons, asked, options or {})
+        elif asked in (Form.FACTOID, Form.LIST):
+            _refuse_empty(read)
     except _UnreadError as problem:
         return Parsed(asked, None, problem.failure, problem.detail)
     return Parsed(asked, read)
@@ -164,9 +159,9 @@ def _read(form: Form, value: Any, options: Mapping[str, str]) -> str | tuple[str
         raise _UnreadError(Failure.DECLINED, "null")
     if not isinstance(value, str):
         raise _UnreadError(Failure.NONE, f"{type(value).__name__} {value!r:.40}")
-    if not value.strip():
-        raise _UnreadError(Failure.EMPTY, "an empty field")
-    if _DECLINED.match(value):
+    if not re.search(r"\w", value):
+        raise _UnreadError(Failure.EMPTY, f"no letter or digit: {value.strip()!r:.40}")
+    if declines(value):
         raise _UnreadError(Failure.DECLINED, value.strip()[:80])
     if form is Form.CHOICE:
         return _choice(value, options)
@@ -181,7 +176,20 @@ def _items(form: Form, values: list[Any]) -> str | tuple[str, ...]:
         return items
     if len(items) > 1:
         raise _UnreadError(Failure.SEVERAL, f"{len(items)} answers")
-    return items[0]
+    return _factoid(items[0])
+
+
+def _refuse_empty(read: str | tuple[str, ...]) -> None:
+    """Fail where what was read names nothing: no letter or digit, or a word such as "none" for an item."""
+    items = (read,) if isinstance(read, str) else read
+    bare = [one for one in items if not re.search(r"\w", one)]
+    if bare:
+        failure = Failure.EMPTY if len(bare) == len(items) else Failure.UNDIVIDED
+        raise _UnreadError(failure, f"an item is {bare[0]!r:.40}")
+    none = [one for one in items if names_none(one)]
+    if none:
+        failure = Failure.DECLINED if len(none) == len(items) else Failure.CONTRADICTION
+        raise _UnreadError(failure, f"{none[0]:.40} as an item")
 
 
 def _yes_no(text: str) -> str:
@@ -190,16 +198,24 @@ def _yes_no(text: str) -> str:
         second = _VERDICT.match(text, first.end())
         if second and second[1].lower() != first[1].lower():
             raise _UnreadError(Failure.SEVERAL, text.strip()[:40])
+        _refuse_limited(text, first.end(1))
         return first[1].lower()
-    stated = {answer for said in _statements(text) if (answer := _verdict_of(said))}
+    found = [(said, match) for said in statements(text) if (match := _verdict_in(said))]
+    stated = {match[1].lower() for _, match in found}
     if len(stated) == 1:
+        for said, match in found:
+            _refuse_limited(said, match.end(1))
         return stated.pop()
     raise _UnreadError(Failure.SEVERAL if stated else Failure.NONE, text.strip()[:80])
 
 
-def _verdict_of(said: str) -> str | None:
-    match = _VERDICT.match(said) or re.match(rf"\W*({'|'.join(VERDICTS)})\W*\Z", said, re.IGNORECASE)
-    return match[1].lower() if match else None
+def _verdict_in(said: str) -> re.Match[str] | None:
+    return _VERDICT.match(said) or re.match(rf"\W*({'|'.join(VERDICTS)})\W*\Z", said, re.IGNORECASE)
+
+
+def _refuse_limited(text: str, end: int) -> None:
+    if is_limited(text[end:]):
+        raise _UnreadError(Failure.CONDITIONAL, " ".join(text.split())[:80])
 
 
 def _choice(text: str, options: Mapping[str, str]) -> str:
@@ -209,7 +225,7 @@ def _choice(text: str, options: Mapping[str, str]) -> str:
         letter = _option(part, options)
         if letter:
             return letter
-    stated = {letter for said in _statements(text) if (letter := _option_said(said, options))}
+    stated = {letter for said in statements(text) if (letter := _option_said(said, options))}
     if len(stated) == 1:
         return stated.pop()
     short = len(text.split()) <= _SHORT_WORDS and not stated
@@ -249,22 +265,15 @@ def _plain(text: str) -> str:
     return re.sub(r"[\s\W_]+", " ", text).strip().lower()
 
 
-def _statements(text: str) -> list[str]:
-    """Return what a text says the answer is, leaving out what it says only under a condition."""
-    found = []
-    for match in _STATED.finditer(text):
-        sentence = re.split(r"[.!?]\s|\n", text[: match.start("said")])[-1]
-        if not _CONDITION.search(sentence):
-            found.append(match["said"])
-    return found
-
-
 def _refuse_other(read: str | tuple[str, ...], reasons: list[str], form: Form, options: Mapping[str, str]) -> None:
-    """Fail where the reasoning beside an answer states another answer."""
-    for said in (one for text in reasons for one in _statements(text)):
-        other = _verdict_of(said) if form is Form.YES_NO else _option_said(said, options)
+    """Fail where the reasoning beside an answer states another answer, or yes or no only under a condition."""
+    for said in (one for text in reasons for one in statements(text)):
+        match = _verdict_in(said) if form is Form.YES_NO else None
+        other = match[1].lower() if match else None if form is Form.YES_NO else _option_said(said, options)
         if other is not None and other != read:
             raise _UnreadError(Failure.CONTRADICTION, f"reads {read!r}, and states: {said.strip()[:60]}")
+        if match:
+            _refuse_limited(said, match.end(1))
 
 
 def _item(value: Any) -> str:
@@ -278,10 +287,14 @@ def _factoid(text: str) -> str:
     if len(lines) > 1:
         bulleted = all(_BULLET.fullmatch(line) for line in lines)
         raise _UnreadError(Failure.SEVERAL if bulleted else Failure.NOT_SHORT, text.strip()[:80])
-    answer = _LEAD.sub("", lines[0], count=1).strip(" \"'*_`") if _LEAD.match(lines[0]) else lines[0].strip(" \"'*_`")
-    answer = answer.removesuffix(".")
+    line = lines[0]
+    for before in (_LEAD, _ONE_BULLET, _LEAD):
+        line = line[match.end() :] if (match := before.match(line)) else line
+    answer = line.strip(" \"'*_`").removesuffix(".")
     if not answer:
         raise _UnreadError(Failure.EMPTY, text.strip()[:40])
+    if _OR_ELSE.search(re.sub(r"\([^()]*\)", "", answer)):
+        raise _UnreadError(Failure.SEVERAL, text.strip()[:80])
     if len(answer.split()) > _SHORT_WORDS or re.search(r"[.!?]\s+[A-Z]", answer):
         raise _UnreadError(Failure.NOT_SHORT, text.strip()[:80])
     return answer

@@ -17,6 +17,7 @@ from radrag.protocols import Generator
 from radrag.reading.asked import Form
 from radrag.reading.fitting import Fitted, fit_passages
 from radrag.reading.forms import Failure, parse
+from radrag.reading.statements import is_limited
 from radrag.reading.verdict import is_yes_no
 from radrag.types import VERDICTS, Chat, Draft, DraftClaim, Generation, GenerationParams, Hit, Verdict
 
@@ -31,8 +32,17 @@ _BEFORE_STOP = re.compile(rf"(?:\s*{_MARK.pattern})+\s*(?=[.,;:!?](?:\s|\Z)|\Z)"
 _ITEM = re.compile(r"(?:[-*+•]|\d{1,2}[.)])\s+")
 _EVIDENCE = re.compile(r"^[*_# \t]*evidence(?:[*_ \t]*:[*_ \t]*|[*_ \t]*$)", re.IGNORECASE | re.MULTILINE)
 _SHAPED = (Form.YES_NO, Form.CHOICE, Form.FACTOID, Form.LIST)
-_CUT_OFF = "the model was cut off at its token limit; an unfinished sentence is left out"
+_CUT_OFF = "the model was cut off at its token limit"
+_LEFT_OUT = f"{_CUT_OFF}; an unfinished sentence is left out"
+_LIMITED = "the model stated its verdict under a condition, so no verdict is taken from it"
 # A sentence that came to its end, with the marks behind it.
+# After these a stop is no end: of "0.85", of "vs. placebo", of "J. Med", of an ellipsis. "The score was 5." looks alike
+# and is left out too, for half a number is worse than a sentence less.
+_HALF = re.compile(
+    r"(?:\d|\.|\b(?:[a-z]|vs|eg|ie|etc|approx|ca|cf|al|nos?|nr|figs?|eqs?|refs?|vol|tab|drs?|mr|mrs|ms|prof|st|incl|esp|"
+    r"resp|viz))\.[\"'”’*_)]*\s*\Z",
+    re.IGNORECASE,
+)
 _WHOLE = re.compile(rf"[.!?][\"'”’*_)]*(?:\s*{_MARK.pattern})*\s*\Z|[.!?]\s*\Z")
 
 
@@ -152,17 +162,19 @@ def parse_reply(reply: Generation, yes_no: bool, chances: dict[str, float], drop
     text = reply.text.strip()
     verdict = None
     stated = _VERDICT.match(text) if yes_no else None
-    if stated:
+    limited = stated is not None and is_limited(text[stated.end(1) :])
+    if stated and not limited:
         verdict = Verdict(stated.group(1).lower(), chances)
-    notes = list(dropped)
-    if not reply.finished:
-        notes.append(_CUT_OFF)
+    else:
+        stated = None
+    notes = []
     if yes_no and verdict is None:
-        notes.append("the model did not begin with yes, no or maybe")
+        notes.append(_LIMITED if limited else "the model did not begin with yes, no or maybe")
     body = text[stated.end() :] if stated else text
     if _DECLINED.match(body):
         return Draft(text=reply.text, dropped=tuple(dropped))
-    return Draft(_finished_claims(body, reply), verdict, reply.text, tuple(notes))
+    claims, cut = _finished_claims(body, reply)
+    return Draft(claims, verdict, reply.text, (*dropped, *cut, *notes))
 
 
 def parse_shaped(
@@ -182,8 +194,8 @@ def parse_shaped(
     head = text[: found.start()].strip() if found else text
     if _DECLINED.match(head):
         return Draft(text=reply.text, dropped=dropped)
-    claims = _finished_claims(text[found.end() :] if found else _beside(text, form, options), reply)
-    notes = dropped if reply.finished else (*dropped, _CUT_OFF)
+    claims, cut = _finished_claims(text[found.end() :] if found else _beside(text, form, options), reply)
+    notes = (*dropped, *cut)
     one_answer = form in (Form.YES_NO, Form.CHOICE)  # whose evidence may state another
     if not (reply.finished or found or one_answer):
         return Draft(claims, None, reply.text, notes, unread=str(Failure.CUT_OFF))
@@ -195,10 +207,14 @@ def parse_shaped(
     return Draft(claims, verdict, reply.text, notes, value=read.value, unread=str(read.failure))
 
 
-def _finished_claims(text: str, reply: Generation) -> tuple[DraftClaim, ...]:
-    """Return the claims of a text, without the beginning of a sentence at whose end the model was cut off."""
+def _finished_claims(text: str, reply: Generation) -> tuple[tuple[DraftClaim, ...], tuple[str, ...]]:
+    """Return the claims of a text without a sentence in which the model was cut off, and a note if it was cut off."""
     claims = parse_claims(text)
-    return claims if reply.finished or not claims or _WHOLE.search(text) else claims[:-1]
+    if reply.finished:
+        return claims, ()
+    if not claims or (_WHOLE.search(text) and not _HALF.search(text)):
+        return claims, (_CUT_OFF,)
+    return claims[:-1], (_LEFT_OUT,)
 
 
 def _beside(text: str, form: Form, options: Mapping[str, str]) -> str:

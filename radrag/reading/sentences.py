@@ -27,6 +27,7 @@ _DEFINES = re.compile(
     r"\b(?:is|are|was) (?:an?|the|one|characteri[sz]ed|defined|caused)\b|\brefers to\b|\bknown as\b", re.IGNORECASE
 )
 _OPENING_QUESTION = re.compile(r"\?\s*$")
+_BULLET = re.compile(r"(?:[-*+\u2022\u2013]\s+)?")
 _OPENING = 60  # characters in which a sentence names its subject
 _LONG = 40  # terms; a longer sentence is no better
 
@@ -57,7 +58,10 @@ class Sentence:
 
 
 def sentences_of(hits: Sequence[Hit]) -> list[Sentence]:
-    """Split hits into sentences; headings, questions and sentences of fewer than three terms are left out."""
+    """Split hits into sentences, without the bullet before them.
+
+    Headings, questions and sentences of fewer than three terms are left out.
+    """
     found: list[Sentence] = []
     seen: set[tuple[str, int, int]] = set()
     forms = _abbreviations(hits)
@@ -65,7 +69,9 @@ def sentences_of(hits: Sequence[Hit]) -> list[Sentence]:
         passage = hit.passage
         context = frozenset(tokenize(" ".join((passage.title, *passage.path))))
         ended = any("conclusion" in part.lower() for part in passage.path)
-        for start, end in split_sentences(passage.text):
+        for begin, end in split_sentences(passage.text):
+            bullet = _BULLET.match(passage.text, begin, end)
+            start = bullet.end() if bullet else begin
             place = (passage.document_id, passage.start + start, passage.start + end)
             text = " ".join(passage.text[start:end].split())
             terms = frozenset(tokenize(text))

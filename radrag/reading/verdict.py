@@ -22,7 +22,6 @@ from radrag.reading.sentences import Sentence, above_of, coverage, select
 from radrag.types import VERDICTS, Verdict
 
 ASSET = Path(__file__).parent.parent / "assets" / "verdict.json"
-MODELS = ("evidence", "document", "question")
 EVIDENCE = 5  # sentences that a verdict rests on
 _SOFTNESS = 0.3  # how far below the best a sentence's relevance is when its say is a third
 NEARNESS = (
@@ -45,21 +44,66 @@ _ELSE = re.compile(
     r"provide|tell|outline|enumerate|identify)\b",
     re.IGNORECASE,
 )
+# "Can you list the causes?" is a request; "Can you tell me whether it is safe?" and "Can you predict it?" are not.
+_REQUEST = re.compile(
+    r"^(?:can|could|will|would)\s+you\s+(?:please\s+)?(?:list|name|explain|describe|summari[sz]e|define|enumerate|outline|"
+    r"discuss|provide|give\s+(?:me|us|an?|some|examples)|tell\s+(?:me|us))\b(?!.*\b(?:whether|if)\b)",
+    re.IGNORECASE,
+)
+# Two alternatives: what stands before "or" is a subject, not "patients with asthma" or a number ("5 mg or more").
+_JOINT = r"in|for|after|during|among|when|who|than|at|on|from|without|with(?!\s+or\s+without\b)"
+_OTHER = r"\bor\s+(?!not\b|no\b|more\b|less\b|fewer\b|older\b|younger\b|higher\b|lower\b|greater\b|longer\b)"
+_PAIR = rf"^{_AUXILIARY}\s+(?:(?!(?:{_JOINT})\b)[^\s?]+\s+){{1,8}}?{_OTHER}(?:[^\s?]+\s+){{1,8}}?"
+_TEST = r"(?:test|choice|line|step|scan|study|exam\w*|imaging|investigation|modality|method|option|treatment|drug|one)"
+_GOES_ON = rf"(?=\s*[?,]|\s+(?:for|in|at|to|when|if|as|on|during|with|after|before|of|{_TEST})\b)"
+_PREFERRED = (
+    rf"(?:(?:preferred|preferable|superior|safer|better|best|safest|worse|faster|cheaper|quicker|easier){_GOES_ON}|"
+    rf"first(?=\s*[?,]|\s+(?:for|in|when|if|after|during)\b)|the\s+(?:first|right)[\s-]{_TEST}\b|"
+    r"(?<!\ba\s)first[\s-]line\b|of\s+choice\b)"
+)
+_ORDERED = r"(?:order|use|choose|do|get|book|perform|obtain|request|prefer|start\s+with|begin\s+with)"
+_DONE = r"(?:ordered|used|chosen|done|performed|obtained|requested|booked|acquired)"
+_EITHER = re.compile(
+    rf"{_PAIR}{_PREFERRED}|"
+    rf"^(?:is|are|was|were)\s+(?:(?!(?:{_JOINT})\b)[^\s?]+\s+){{1,8}}?{_OTHER}(?:[^\s?]+\s+){{1,8}}?more\s+[a-z]+{_GOES_ON}|"
+    rf"^should\s+(?:(?!(?:{_JOINT})\b)[^\s?]+\s+){{1,8}}?{_OTHER}(?:[^\s?]+\s+){{1,8}}?be\s+{_DONE}\b|"
+    rf"^should\s+[^?]*\b{_DONE}\s+with\s+or\s+without\b|"
+    rf"^(?:should|shall|do)\s+(?:i|we|you|one)\s+{_ORDERED}\s+(?:(?!(?:{_JOINT})\b)[^\s?]+\s+)+?{_OTHER}|"
+    rf"^(?:is|was|would)\s+it\s+(?:be\s+)?(?:better|best|safer|preferable)\s+to\s+[^?]*{_OTHER}",
+    re.IGNORECASE,
+)
+# "Is CT or MRI better than ultrasound?" has an answer that is yes or no.
+_THAN = re.compile(
+    r"\bthan\b|\b(?:superior|preferred|preferable)\s+(?:to|over)\b|\bcompared\s+(?:with|to)\b", re.IGNORECASE
+)
+_TITLE_EITHER = re.compile(
+    rf"^(?:(?!(?:{_JOINT}|{_AUXILIARY})\b)[^\s?:;,.]+\s+){{1,5}}?(?:{_OTHER}|(?:vs\.?|versus)\s+)"
+    r"(?:[^\s?:;,.]+\s+){0,4}?[^\s?:;,.]+(?:\?|\s+(?:for|in|to|when|if|after|during|before|first)\b)",
+    re.IGNORECASE,
+)
 
 
 def is_yes_no(question: str) -> bool:
     """Whether a question asks for yes, no or maybe: it, or a clause of it, opens with an auxiliary verb.
 
-    ``Is A better than B?`` does; ``Is it A or B that ...?`` is taken as yes/no too; ``Which A is ...?`` does not. A
-    title with a question mark does if nothing in it asks for something else, and so does what ends in ``yes or no``.
+    ``Is A better than B?`` and ``Does A or B help?`` do; ``Is A or B preferred?``, ``Should A or B be used?`` and
+    ``Which A is ...?`` do not, nor does ``Can you list ...?``; ``Is it A or B that ...?`` is taken as yes/no. A title
+    with a question mark does if nothing in it asks for something else, and so does what ends in ``yes or no``.
     """
     text = " ".join(question.split())
-    match = _YES_NO.search(text)
-    if match is not None and not _OPEN.search(text[: match.end()]):
-        return True
     if _ASKED_OUTRIGHT.search(text):
         return True
-    return text.rstrip("\"'”’ ").endswith("?") and len(text.split()) > 2 and not _ELSE.search(text)
+    match = _YES_NO.search(text)
+    if match is not None and not _OPEN.search(text[: match.end()]):
+        clause = match[0].lstrip(":;,.?!–— ")
+        return not (_REQUEST.search(clause) or _either_or(clause))
+    whole = text.rstrip("\"'”’ ").endswith("?") and len(text.split()) > 2
+    return whole and not _ELSE.search(text) and not _TITLE_EITHER.search(text)
+
+
+def _either_or(clause: str) -> bool:
+    """Whether a clause asks which of two things is to be preferred."""
+    return _EITHER.search(clause) is not None and _THAN.search(clause) is None
 
 
 def relevant(question: str, sentences: Sequence[Sentence], rarity: Rarity) -> list[Sentence]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+CONFLICT, SUPERSEDED = "Known to conflict", "Superseded by a later source"
 HEAD = "Read by rules, so check the sources"
 
 
@@ -32,6 +33,11 @@ class Agreement:
     def conflict(self) -> bool:
         """Whether sources stand on both sides, as the rules read them."""
         return bool(self.support and self.contradict)
+
+    @property
+    def superseded(self) -> bool:
+        """Whether all that is known is that later sources supersede earlier ones."""
+        return bool(self.known) and all(line.startswith(SUPERSEDED) for line in self.known)
 
     def summary(self, keys: Mapping[str, int] | None = None) -> str:
         """Return on one line how many sources take which side, and which.

@@ -16,7 +16,7 @@ from radrag.types.web_page import to_html
 
 VERDICTS = ("yes", "no", "maybe")
 SUPPORT_VERDICTS = ("supported", "partly", "contradicted", "unsupported")
-NOTICE = "Machine-made from the cited sources. Not reviewed by a clinician; not clinical advice."
+NOTICE = "Machine-made. Not reviewed by a clinician; not clinical advice."
 
 
 @dataclass(frozen=True, slots=True)

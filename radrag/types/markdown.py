@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from radrag.types.links import link_of
-from radrag.types.printing import agreement_lines, claim_notes, headline, source_head
+from radrag.types.printing import (
+    agreement_lines,
+    claim_notes,
+    headline,
+    link_to,
+    notice_line,
+    notices_against,
+    source_head,
+)
 
 if TYPE_CHECKING:
     from radrag.types.answers import Answer, Claim
-    from radrag.types.documents import Citation
+    from radrag.types.documents import Citation, Hit
 
 _ALWAYS = re.compile(r"([\\`*_{}\[\]<>#|~&$@^])")
 _AT_HEAD = re.compile(r"^(\d*)([-+=.):])")  # a list, a heading underlined
@@ -42,7 +50,7 @@ def _lines(answer: Answer) -> Iterator[str]:
     elif headline(answer):
         yield f"**{escaped(headline(answer))}**"
         yield ""
-    for line in agreement_lines(answer):
+    for line in (*agreement_lines(answer), *answer.warnings):
         yield f"> {escaped(line)}"
         yield ""
     if answer.abstained and answer.claims:
@@ -54,8 +62,6 @@ def _lines(answer: Answer) -> Iterator[str]:
     yield from _sources(answer)
     if answer.unknown_citations:
         yield f"- Invented citations, removed: {escaped(', '.join(answer.unknown_citations))}"
-    for warning in answer.warnings:
-        yield f"- Note: {escaped(warning)}"
     yield ""
     yield f"*{escaped(answer.notice)}*"
 
@@ -63,7 +69,7 @@ def _lines(answer: Answer) -> Iterator[str]:
 def _claim(claim: Claim) -> Iterator[str]:
     keys = dict.fromkeys(citation.key for citation in claim.citations)
     marks = "".join(f"\\[{key}\\]" for key in keys)
-    notes = " ".join(f"**({note})**" for note in claim_notes(claim))
+    notes = " ".join(f"**({escaped(note)})**" for note in claim_notes(claim))
     yield f"- {' '.join(part for part in (escaped(claim.text), marks, notes) if part)}"
     for quote in claim.altered:
         found = f"the source has “{escaped(quote.found)}”" if quote.found else "no source has it"
@@ -78,7 +84,7 @@ def _sources(answer: Answer) -> Iterator[str]:
     yield ""
     for key in sorted({citation.key for citation in sources}):
         cited = [citation for citation in sources if citation.key == key]
-        yield f"- \\[{key}\\] {_head(cited[0])}"
+        yield f"- \\[{key}\\] {_head(cited[0], answer.evidence)}"
         for citation in cited:
             where = f"{citation.document_id}, characters {citation.start} to {citation.end}"
             yield ""
@@ -88,9 +94,15 @@ def _sources(answer: Answer) -> Iterator[str]:
         yield ""
 
 
-def _head(citation: Citation) -> str:
+def _head(citation: Citation, evidence: Sequence[Hit]) -> str:
     title, rest = source_head(citation)
-    link = link_of(citation).replace("\\", "%5C").replace("<", "%3C").replace(">", "%3E")
-    shown = f"[{escaped(title)}](<{link}>)" if link else escaped(title)
-    flags = f" **{escaped(', '.join(citation.flags).upper())}: see the notice before relying on it**"
-    return f"{shown}{'. ' + escaped(rest) if rest else ''}{flags if citation.flags else ''}"
+    flags = "".join(
+        f" **{notice_line(escaped(flag), [_linked(one, link_to(one)) for one in notices])}**"
+        for flag, notices in notices_against(citation, evidence)
+    )
+    return f"{_linked(title, link_of(citation))}{'. ' + escaped(rest) if rest else ''}{flags}"
+
+
+def _linked(text: str, link: str) -> str:
+    safe = link.replace("\\", "%5C").replace("<", "%3C").replace(">", "%3E")
+    return f"[{escaped(text)}](<{safe}>)" if link else escaped(text)

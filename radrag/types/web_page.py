@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from html import escape
 from typing import TYPE_CHECKING
 
 from radrag.types.links import link_of
-from radrag.types.printing import agreement_lines, claim_notes, headline, source_head
+from radrag.types.printing import (
+    agreement_lines,
+    claim_notes,
+    headline,
+    link_to,
+    notice_line,
+    notices_against,
+    source_head,
+)
 
 if TYPE_CHECKING:
     from radrag.types.answers import Answer, Claim
@@ -32,12 +41,12 @@ ul.claims { padding-left: 1.2rem; } .claims li { margin-bottom: .5rem; }
 .source p:last-child { margin-bottom: 0; }
 .passage { white-space: pre-line; margin: .5rem 0 0; padding-left: .75rem; border-left: 3px solid var(--line); }
 mark { background: var(--mark); color: var(--mark-text); padding: 0 .1em; border-radius: .15em; }
-mark:target { outline: 2px solid var(--link); outline-offset: 2px; }
+mark:target, li:target { outline: 2px solid var(--link); outline-offset: 2px; }
 .notice { border-top: 1px solid var(--line); margin-top: 2rem; padding-top: .75rem; }
 @media print { :root { --text: #000; --back: #fff; --soft: #444; --line: #bbb; --box: #fff; --mark: #ffe79a;
   --mark-text: #000; --link: #000; --alarm: #8b0000; } a[href^="http"]::after { content: " (" attr(href) ")"; }
-  body { max-width: none; padding: 0; } .source { break-inside: avoid; background: none; }
-  mark { text-decoration: underline; } .extra { display: none; } }
+  body { max-width: none; padding: 0; } .source { background: none; } h1, h2, h3 { break-after: avoid; }
+  .claims li, .source p { break-inside: avoid; } mark { text-decoration: underline; } .extra { display: none; } }
 """
 _PAGE = """<!doctype html>
 <html lang="en">
@@ -56,6 +65,7 @@ _PAGE = """<!doctype html>
 </body>
 </html>
 """
+_PMID = re.compile(r"PMID:[0-9]{1,8}(?![0-9])")
 _UNSHOWN = {n: "\ufffd" for n in (*range(9), 11, *range(14, 32), *range(127, 160), *range(0xD800, 0xE000))}
 
 
@@ -75,14 +85,16 @@ def _body(answer: Answer) -> Iterator[str]:
         yield f'<p class="soft">Read as: {_safe(answer.searched)}</p>'
     if answer.abstained:
         yield f'<p class="verdict">No answer: {_safe(answer.reason)}</p>'
-        yield '<p class="alarm">Drafted, and not to be relied on:</p>' if answer.claims else ""
     elif headline(answer):
         yield f'<p class="verdict">{_safe(headline(answer))}</p>'
-    yield from (f'<p class="differ">{_safe(line)}</p>' for line in agreement_lines(answer))
+    yield from (f'<p class="differ">{_ids_linked(line)}</p>' for line in agreement_lines(answer))
+    yield from (f'<p class="differ">{_safe(warning)}</p>' for warning in answer.warnings)
+    if answer.abstained and answer.claims:
+        yield '<p class="alarm">Drafted, and not to be relied on:</p>'
     places = _places(answer.citations)
     if answer.claims:
         yield '<ul class="claims">'
-        yield from (_claim(claim, places) for claim in answer.claims)
+        yield from (_claim(number, claim, places) for number, claim in enumerate(answer.claims, 1))
         yield "</ul>"
     yield from _sources(answer, places)
     yield from _notes(answer)
@@ -98,7 +110,7 @@ def _places(citations: Iterable[Citation]) -> dict[Citation, str]:
     return made
 
 
-def _claim(claim: Claim, places: dict[Citation, str]) -> str:
+def _claim(number: int, claim: Claim, places: dict[Citation, str]) -> str:
     marks = "".join(f' <a href="#{places[one]}">[{one.key}]</a>' for one in dict.fromkeys(claim.citations))
     notes = "".join(f' <span class="alarm">({_safe(note)})</span>' for note in claim_notes(claim))
     altered = "".join(
@@ -106,7 +118,8 @@ def _claim(claim: Claim, places: dict[Citation, str]) -> str:
         f"{f'the source has “{_safe(one.found)}”' if one.found else 'no source has it'}</span>"
         for one in claim.altered
     )
-    return f'<li class="{"sound" if claim.supported else "doubtful"}">{_safe(claim.text)}{marks}{notes}{altered}</li>'
+    kind = "sound" if claim.supported else "doubtful"
+    return f'<li id="claim-{number}" class="{kind}">{_safe(claim.text)}{marks}{notes}{altered}</li>'
 
 
 def _sources(answer: Answer, places: dict[Citation, str]) -> Iterator[str]:
@@ -115,7 +128,7 @@ def _sources(answer: Answer, places: dict[Citation, str]) -> Iterator[str]:
         yield "<h2>Sources</h2>"
     for key in sorted({one.key for one in cited}):
         mine = [one for one in cited if one.key == key]
-        yield f'<section class="source">\n{_head(mine[0], key)}'
+        yield f'<section class="source" aria-labelledby="source-{key}">\n{_head(mine[0], key, answer.evidence)}'
         for passage_id, document_id in dict.fromkeys((one.passage_id, one.document_id) for one in mine):
             here = [one for one in mine if (one.passage_id, one.document_id) == (passage_id, document_id)]
             passage = _passage(answer.evidence, passage_id, document_id)
@@ -123,20 +136,29 @@ def _sources(answer: Answer, places: dict[Citation, str]) -> Iterator[str]:
             where = ", ".join(f"{start}–{end}" for start, end in spans)
             yield f'<p class="passage">{_highlighted(here, passage, places)}</p>'
             yield f'<p class="soft">{_safe(document_id)}, characters {where}</p>'
-        yield "</section>"
+        backs = [n for n, claim in enumerate(answer.claims, 1) if any(one.key == key for one in claim.citations)]
+        links = ", ".join(f'<a href="#claim-{n}">statement {n}</a>' for n in backs)
+        yield f'<p class="soft extra">Cited for {links}</p>\n</section>'
 
 
-def _head(citation: Citation, key: int) -> str:
+def _head(citation: Citation, key: int, evidence: Sequence[Hit]) -> str:
     title, rest = source_head(citation)
-    link = link_of(citation)
-    shown = f'<a href="{_safe(link)}" rel="noopener noreferrer">{_safe(title)}</a>' if link else _safe(title)
-    lines = [f"<h3>[{key}] {shown}</h3>"]
+    lines = [f'<h3 id="source-{key}">[{key}] {_linked(title, link_of(citation))}</h3>']
     if rest:
         lines.append(f'<p class="soft">{_safe(rest)}</p>')
-    if citation.flags:
-        flags = _safe(", ".join(citation.flags).upper())
-        lines.append(f'<p class="alarm">{flags}: see the notice before relying on it</p>')
+    for flag, notices in notices_against(citation, evidence):
+        shown = notice_line(_safe(flag), [_linked(one, link_to(one)) for one in notices])
+        lines.append(f'<p class="alarm">{shown}</p>')
     return "\n".join(lines)
+
+
+def _linked(text: str, link: str) -> str:
+    return f'<a href="{_safe(link)}" rel="noopener noreferrer">{_safe(text)}</a>' if link else _safe(text)
+
+
+def _ids_linked(line: str) -> str:
+    """Return a line with its PubMed ids linked."""
+    return _PMID.sub(lambda found: _linked(found[0], link_to(found[0])), _safe(line))
 
 
 def _passage(evidence: Sequence[Hit], passage_id: int, document_id: str) -> Passage | None:
@@ -182,13 +204,9 @@ def _mark(text: str, anchors: Sequence[str]) -> str:
 
 
 def _notes(answer: Answer) -> Iterator[str]:
-    notes = [f"Note: {warning}" for warning in answer.warnings]
     if answer.unknown_citations:
-        notes.insert(0, f"Invented citations, removed: {', '.join(answer.unknown_citations)}")
-    if notes:
-        yield "<h2>Notes</h2>\n<ul>"
-        yield from (f"<li>{_safe(note)}</li>" for note in notes)
-        yield "</ul>"
+        removed = f"Invented citations, removed: {', '.join(answer.unknown_citations)}"
+        yield f"<h2>Notes</h2>\n<ul>\n<li>{_safe(removed)}</li>\n</ul>"
 
 
 def _uncited(answer: Answer) -> Iterator[str]:
@@ -197,9 +215,12 @@ def _uncited(answer: Answer) -> Iterator[str]:
     others = [hit.passage for hit in answer.evidence if hit.passage.id not in cited]
     if others:
         yield f'<details class="extra">\n<summary>Also found, not cited ({len(others)})</summary>'
-        for passage in others:
+        for number, passage in enumerate(others, 1):
             where = f"{passage.document_id}, characters {passage.start}–{passage.end}"
             flags = f' <span class="alarm">{_safe(", ".join(passage.flags).upper())}</span>' if passage.flags else ""
-            yield f'<section class="source">\n<h3>{_safe(passage.title or passage.document_id)}{flags}</h3>'
+            link = link_to(passage.document_id, str(passage.metadata.get("url") or ""))
+            title = _linked(passage.title or passage.document_id, link)
+            yield f'<section class="source" aria-labelledby="found-{number}">'
+            yield f'<h3 id="found-{number}">{title}{flags}</h3>'
             yield f'<p class="passage">{_safe(passage.text)}</p>\n<p class="soft">{_safe(where)}</p>\n</section>'
         yield "</details>"

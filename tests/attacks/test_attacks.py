@@ -94,6 +94,7 @@ def test_extractive_reader_cites_only_what_it_was_shown(attack: dict[str, str]) 
     (draft,) = EXTRACTIVE.read([question(attack)], [hits(attack)])
     grounded = ground(draft, hits(attack), lookup(attack))
     shown = {one.passage.document_id: one.passage.text for one in hits(attack)}
+    assert grounded.claims
     for claim in grounded.claims:
         for one in claim.citations:
             assert shown[one.document_id][one.start : one.end] == one.quote

@@ -35,7 +35,7 @@ MORE, URLS = _DATA["texts"], _DATA["addresses"]
 TEXTS = [attack["text"] for attack in ATTACKS] + MORE
 PLAIN = "Low-dose CT detected 96% of stones."
 PAGE = "https://pubmed.ncbi.nlm.nih.gov/7/"
-LINKS = re.compile(r"#cited-\d+")
+LINKS = re.compile(r"#(?:cited|claim)-\d+")
 
 
 def answer(**hostile: str) -> Answer:

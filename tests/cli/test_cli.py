@@ -151,6 +151,12 @@ def test_label_fit_and_predict_from_csv(tmp_path: Path) -> None:
         writer.writerows((note.text, note.label) for note in load_notes("train")[:300])
     model = tmp_path / "labeller"
     run("label", "fit", tmp_path / "index", notes, "--model", model, "--text", "note", "--label", "protocol")
+    again = ("label", "fit", tmp_path / "index", notes, "--model", model, "--text", "note", "--label", "protocol")
+    before = (model / "manifest.json").stat().st_mtime_ns
+    run(*again, code=1)
+    assert (model / "manifest.json").stat().st_mtime_ns == before
+    run(*again, "--anew")
+    assert (model / "manifest.json").stat().st_mtime_ns > before
     (one,) = json.loads(run("label", "predict", tmp_path / "index", "Notes: ?renal colic", "--model", model, "--json"))
     assert one["label"] == "ct-stone"
     assert one["citations"][0]["document_id"] == "ct-stone"

@@ -10,7 +10,8 @@ import pytest
 from typer.testing import CliRunner
 
 from radrag.cli import app
-from radrag.cli.ask import HELP, form_of, patient
+from radrag.cli.app import show
+from radrag.cli.ask import HELP, Format, form_of, patient
 from radrag.indexes.hybrid import HybridIndex
 from radrag.pipelines.patient import Patient
 from radrag.types import Answer, Document
@@ -122,6 +123,59 @@ def test_a_source_cannot_write_to_the_terminal(tmp_path: Path) -> None:
         assert not re.search(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]", text)
 
 
+EVIL = "\x1b[2J\x1b]0;pwn\x07 \x9b1A \u202egnirts\u2066 \u2028 \ufeff\x7f"
+RAW = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ufeff]")
+
+
+@pytest.fixture(scope="module")
+def evil(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("evil") / "index"
+    with HybridIndex.create(folder) as made:
+        made.add([Document("evil", f"{DOCUMENTS[0].text[:-1]} {EVIL}.", f"Leg {EVIL}")])
+    return folder
+
+
+@pytest.mark.parametrize("style", list(Format))
+def test_no_format_of_an_answer_passes_a_control_on(evil: Path, style: Format) -> None:
+    text = run("ask", evil, CALF, "--format", style)
+    assert "gnirts" in text or style is Format.BIBTEX
+    assert not RAW.search(text)
+
+
+def test_what_a_search_finds_cannot_write_to_the_terminal(evil: Path) -> None:
+    text = run("index", "search", evil, CALF)
+    assert text.count("\ufffd[2J\ufffd]0;pwn\ufffd") == 2  # title and text
+    assert not RAW.search(text)
+    plain = run("index", "search", evil, CALF, "--json")
+    assert not RAW.search(plain)
+    assert EVIL in json.loads(plain)[0]["passage"]["text"]  # nothing is lost
+
+
+def test_answers_of_a_conversation_in_json_hold_no_control(evil: Path) -> None:
+    plain = run("ask", evil, "--chat", "--json", typed=CALF)
+    assert not RAW.search(plain)
+    assert "\u202e" in json.dumps(json.loads(plain), ensure_ascii=False)
+
+
+def test_what_every_verb_prints_is_made_visible(capsys: pytest.CaptureFixture[str]) -> None:
+    show({}, f"a\tb\n{EVIL}é", as_json=False)
+    text = capsys.readouterr().out
+    assert text.startswith("a\tb\n\ufffd[2J")
+    assert text.endswith("é\n")
+    assert not RAW.search(text)
+    show({EVIL: [EVIL]}, "", as_json=True)
+    plain = capsys.readouterr().out
+    assert not RAW.search(plain)
+    assert json.loads(plain) == {EVIL: [EVIL]}
+
+
+def test_errors_that_quote_a_file_are_made_visible(tmp_path: Path, evil: Path) -> None:
+    result = CliRunner().invoke(app, ["index", "add", str(evil), str(tmp_path / f"{EVIL}.md")])
+    assert result.exit_code == 1
+    assert "\ufffd[2J" in result.stderr
+    assert not RAW.search(result.stderr)
+
+
 def test_forms_as_they_are_typed() -> None:
     assert form_of("list") == ("list", {})
     assert form_of("") == (None, {})
@@ -149,7 +203,13 @@ def test_facts_as_they_are_typed() -> None:
     assert patient(typed) == Patient(34, "female", True, 25.5, ("iodinated contrast", "latex"), ("CT abdomen 2023",))
     assert patient("pregnant=no") == Patient(pregnant=False)
     assert patient("  ") is None
+    before = Patient(34, "female", True, allergies=("latex",))
+    assert patient("egfr=25 age=35", before) == Patient(35, "female", True, 25, ("latex",))
+    assert patient("", before) == before
+    assert patient("none", before) is None
+    with pytest.raises(ValueError, match="given twice"):
+        patient("age=34 age=70")
     for wrong in ("34", "name=Ann", "pregnant=maybe", "sex=x"):
-        with pytest.raises(ValueError, match=r"name=value|cannot read|sex must be") as caught:
+        with pytest.raises(ValueError, match=r"name=value|cannot read|sex must be|yes or no") as caught:
             patient(wrong)
         assert "Ann" not in str(caught.value)

@@ -2,9 +2,11 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Annotated, Any
 
 import pytest
@@ -79,7 +81,81 @@ def test_a_file_in_the_place_of_a_verb(index: Path, asked: Path, tmp_path: Path)
 def test_reports_are_refused_before_anything_runs(asked: Path, tmp_path: Path) -> None:
     assert "must end in .html" in run("evaluate", asked, "--report", tmp_path / "a.doc", code=1)
     assert "does not exist" in run("evaluate", asked, "--report", tmp_path / "no" / "a.html", code=1)
-    assert "is not JSON" in run("evaluate", "diff", asked, asked, code=1)
+    assert "is a folder; --report names a file" in _flat(run("evaluate", asked, "--report", folder(tmp_path), code=1))
+    said = _flat(run("evaluate", "diff", asked, asked, code=1))
+    assert "is not JSON" in said
+    assert "radrag-report/questions.json" in said
+
+
+def folder(path: Path) -> Path:
+    made = path / "folder.html"
+    made.mkdir()
+    return made
+
+
+@pytest.mark.parametrize("name", ["made.html", "made.md", "report.json", "chart.svg", "chart.SVG"])
+def test_a_folder_of_reports_is_not_named_like_a_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setattr("radrag.corpora.load_questions", _never)
+    said = _flat(run("evaluate", "questions", "--report", tmp_path / name, code=1))
+    assert "--report names a folder here" in said
+    assert "its files are questions.json, ..." in said
+    assert not (tmp_path / name).exists()
+
+
+def test_a_folder_that_cannot_be_made_is_noticed_before_anything_runs(
+    asked: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("radrag.corpora.load_questions", _never)
+    monkeypatch.setattr("radrag.corpora.read_questions", _never)
+    assert "cannot be made" in run("evaluate", "questions", "--report", asked / "made", code=1)
+    shut = SimpleNamespace(access=lambda *_: False, W_OK=os.W_OK)  # the tests may run as one who can write anywhere
+    monkeypatch.setattr("radrag.cli.evaluate_shared.os", shut)
+    assert "cannot be written" in run("evaluate", "questions", "--report", tmp_path / "made", code=1)
+    assert "cannot be written" in run("evaluate", asked, "--report", tmp_path / "a.html", code=1)
+
+
+def _never(*_: object) -> Any:
+    raise AssertionError("it ran")
+
+
+def _flat(text: str) -> str:
+    return " ".join(text.split())
+
+
+def test_controls_are_printed(index: Path, asked: Path, tmp_path: Path) -> None:
+    said = run("evaluate", asked, "--index", index, "--controls", "--report", tmp_path / "made.json")
+    made = Comparison.read(tmp_path / "made.json")
+    assert made.leak is not None
+    own, parts = said.index("Without each question's own source"), said.index("One part changed at a time")
+    leak = said[own:parts]
+    assert "RAG, own source removed against no RAG, 2 items" in leak
+    assert f"source found before: {made.leak.reached}; declined: {made.leak.declined}, before: 0" in leak
+    for row in made.leak.rows:
+        assert f"{row.metric}: {row.system} against {row.baseline}" in leak
+    lines = said[parts:].splitlines()
+    columns = lines[1].strip().split("  ")
+    assert columns[0] == made.ablations[0].cells[0].metric
+    for one, line in zip(made.ablations, lines[2:], strict=False):
+        assert line.split("  ")[1] == one.name
+        assert f"{one.cells[0].difference.value:+.3f} [" in line
+    plain = run("evaluate", asked, "--index", index)
+    assert "own source" not in plain
+    assert "One part" not in plain
+
+
+def test_controls_without_sources_are_refused_before_anything_runs(index: Path, tmp_path: Path) -> None:
+    bare = tmp_path / "bare.jsonl"
+    bare.write_text("".join(json.dumps({"id": n, "question": f"Is zinc {n}?"}) + "\n" for n in "ab"), encoding="utf-8")
+    kept = tmp_path / "kept.jsonl"
+    result = CliRunner().invoke(
+        app, ["evaluate", "file", str(bare), "--index", str(index), "--controls", "--keep", str(kept)]
+    )
+    assert "none of the 2 questions names a gold source" in str(result.exception)
+    assert "(--controls)" in str(result.exception)
+    assert not kept.exists()
+    assert result.output == ""  # and no empty line stands before the error
 
 
 def test_pubmedqa_in_both_settings(tmp_path: Path) -> None:
@@ -132,7 +208,12 @@ def test_bioasq_of_a_pipeline_and_of_a_submission(index: Path, tmp_path: Path) -
 
 def test_mirage_asks_for_what_it_needs(tmp_path: Path) -> None:
     file = write(tmp_path / "benchmark.json", {"bioasq": {}})
-    assert "needs --index" in run("evaluate", "mirage", file, code=1)
+    assert "Missing option '--index'" in run("evaluate", "mirage", file, code=2)
+    assert "Missing option '--model'" in run("evaluate", "mirage", file, "--index", tmp_path, code=2)
+    needed = [line for line in run("evaluate", "mirage", "--help").splitlines() if "[required]" in line]
+    assert [next(name for name in ("--index", "--model", "file") if name in line) for line in needed] == [
+        "file", "--index", "--model",
+    ]  # fmt: skip
 
 
 def test_mirage_by_dataset(index: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -338,4 +419,12 @@ def test_a_blinded_review_from_end_to_end(index: Path, asked: Path, tmp_path: Pa
     assert "Human review" in (tmp_path / "r.html").read_text("utf-8")
     assert json.loads(run("evaluate", "review-import", ann, *options, "--json"))["reviewers"] == {"a": 2}
     assert "a reviewer of its own" in run("evaluate", "review-import", ann, ann, *options, code=1)
-    assert "is not JSON" in run("evaluate", "review-export", asked, "--out", tmp_path / "x", code=1)
+    said = _flat(run("evaluate", "review-export", asked, "--out", tmp_path / "x", code=1))
+    assert "is not JSON" in said
+    assert "radrag-report/questions.json" in said
+    wrong = ("--key", report, "--comparison", report)
+    assert f"{report} is not the key of a review; give the key that" in _flat(
+        run("evaluate", "review-import", ann, *wrong, code=1)
+    )
+    bare = ["evaluate", "review-import", str(folder / "sheet.csv"), *map(str, options[:4])]
+    assert "no rating in any sheet" in str(CliRunner().invoke(app, bare).exception)

@@ -70,7 +70,7 @@ def test_the_loop_by_its_commands(tmp_path: Path, index: Path, notes: Path) -> N
     told = json.loads(run("label", "issues", index, notes, "--history", loop, "--json"))
     assert told["notes"] == 45
     first = Path(told["round"])
-    assert first == loop / "rounds" / "0001"
+    assert first == loop / "0001"
     queue = read_queue(first / "queue.jsonl")
     assert {row.note_id for row in queue.rows[:2]} == {"us-leg-3", "ct-stone-4"}  # the planted ones come first
     assert {row.note_id: row.suggested for row in queue.rows[:2]} == {"us-leg-3": "us-leg", "ct-stone-4": "ct-stone"}

@@ -56,6 +56,9 @@ def test_pubmedqa_keeps_the_official_split(tmp_path: Path) -> None:
         read_pubmedqa(file, write(tmp_path / "truth.json", {"3": "no"}))
     with pytest.raises(CorpusError, match="verdict is 'yes' here and 'no'"):
         read_pubmedqa(file, write(tmp_path / "truth.json", {"2": "yes"}))
+    with pytest.raises(CorpusError, match=r"expected PMID: yes\|no\|maybe, .* got dict") as problem:
+        read_pubmedqa(file, file)
+    assert RECORD["LONG_ANSWER"] not in str(problem.value)
 
 
 def test_pubmedqa_reads_json_lines_and_refuses_what_it_is_not(tmp_path: Path) -> None:
@@ -73,7 +76,7 @@ def test_pubmedqa_reads_json_lines_and_refuses_what_it_is_not(tmp_path: Path) ->
         with pytest.raises(CorpusError, match=said):
             read_pubmedqa(write(tmp_path / "bad.json", bad))
     (tmp_path / "twice.json").write_text('{"1": {}, "1": {}}', encoding="utf-8")
-    with pytest.raises(CorpusError, match="stands twice"):
+    with pytest.raises(CorpusError, match="the key '1' occurs twice"):
         read_pubmedqa(tmp_path / "twice.json")
 
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -14,10 +15,22 @@ from radrag.evaluation.benchmarks.bioasq import GoldSnippet, Submitted, exact_of
 from radrag.evaluation.benchmarks.bioasq_scores import ideal_measures
 from radrag.evaluation.benchmarks.exact import InForms, exact_measures, joined
 from radrag.evaluation.benchmarks.given import GivenPassages
+from radrag.evaluation.variants import metered, reseeded, samples
 from radrag.generation.scripted import ScriptedGenerator
 from radrag.metrics import Snippet, bioasq_documents, bioasq_snippets, holm, rouge_n, rouge_su
 from radrag.pipelines.qa import QAPipeline
-from radrag.types import Answer, Claim, Document, Hit, Passage, Section, Verdict
+from radrag.types import (
+    Answer,
+    Chat,
+    Claim,
+    Document,
+    Generation,
+    GenerationParams,
+    Hit,
+    Passage,
+    Section,
+    Verdict,
+)
 
 URL = "http://www.ncbi.nlm.nih.gov/pubmed/"
 
@@ -118,6 +131,16 @@ def test_phase_b_by_hand(tmp_path: Path) -> None:
     assert made.unscored["questions are not in the submission"] == 1
     assert made.unscored["list questions without an exact answer"] == 1
     assert dict((name, one.n) for name, one in made.rows)["ideal: ROUGE-2 F1"] == 2
+
+
+def test_answers_to_other_questions_are_counted_and_named(tmp_path: Path) -> None:
+    gold = read_bioasq(write(tmp_path / "gold.json", GOLD))[0]
+    sent = {"y1": Submitted(exact=("yes",)), **{f"x{n}": Submitted() for n in range(4)}}
+    for score in (score_phase_a, score_phase_b):
+        made = score(gold, sent)
+        assert made.unscored["answers to questions that are not in the gold (x0, x1, x2, ...)"] == 4
+        assert "4 answers to questions that are not in the gold (x0" in made.table("t").note
+        assert not any("not in the gold" in reason for reason in score(gold, {"y1": sent["y1"]}).unscored)
 
 
 def test_phase_a_is_the_mean_of_the_official_measures(tmp_path: Path) -> None:
@@ -255,6 +278,65 @@ def test_tokens_of_exact_answers_are_counted() -> None:
     assert meter is not None
     assert meter.prompt_tokens is None  # this generator does not count, so the sum is unknown, and not 0
     assert system.without_retrieval().batch([ASKED[1].text])[0].form == "factoid"
+
+
+class Seeded:
+    """Answers x with the seed 0, and names any other."""
+
+    fingerprint = "seeded"
+
+    def generate(self, chats: Sequence[Chat], params: GenerationParams) -> list[Generation]:
+        return [Generation(f"x{params.seed or ''}\n\nEvidence:\nThe answer is x. [1]", True) for _ in chats]
+
+
+def _in_forms(temperature: float) -> InForms:
+    passages = {question.text: Document(question.text, "The answer is x.", sections=(Section((), 0, 16),)) for
+                question in ASKED}  # fmt: skip
+    params = GenerationParams(temperature=temperature)
+    return InForms(QAPipeline(GivenPassages(passages, "test"), Seeded(), min_confidence=0.0, params=params), ASKED)
+
+
+def test_exact_answers_that_are_drawn_are_drawn_again() -> None:
+    system, items = _in_forms(0.7), [question.question() for question in ASKED]
+    assert samples(system)
+    assert samples(metered(system)[0])
+    assert [one.value for one in system.batch([ASKED[1].text])] == ["x"]
+    other = reseeded(system, 5)
+    assert [one.value for one in other.batch([ASKED[1].text])] == ["x5"]
+    assert [one.value for one in system.batch([ASKED[1].text])] == ["x"]
+    assert "seed=5" in other.batch([ASKED[1].text])[0].manifest["reader"]
+    made = compare(system, system.without_retrieval(), items, measures=exact_measures(ASKED), repeats=3)
+    assert made.repeats is not None
+    (factoids,) = (one for one in made.repeats.spread if "factoids" in one.metric)
+    assert (factoids.system, factoids.baseline) == ((0.5, 0.0, 0.0), (0.5, 0.0, 0.0))
+
+
+def test_exact_answers_that_are_not_drawn_are_not_repeated() -> None:
+    items = [question.question() for question in ASKED]
+    for system in (_in_forms(0.0), InForms(Typed(), ASKED)):
+        assert not samples(system)
+        with pytest.raises(ValueError, match="temperature above 0"):
+            compare(system, system.without_retrieval(), items, measures=exact_measures(ASKED), repeats=3)
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "expected"),
+    [
+        ((5000, True), (0, False), (5000, True)),  # the second came from the cache
+        ((0, False), (5000, True), (5000, True)),
+        ((5000, True), (9000, False), (9000, False)),
+        ((5000, True), (9000, True), (9000, True)),
+        ((0, False), (0, False), (0, False)),
+    ],
+)
+def test_memory_of_both_tasks(first: tuple[int, bool], second: tuple[int, bool], expected: tuple[int, bool]) -> None:
+    items = [question.question() for question in ASKED]
+    made = compare(Typed(), Typed(alone=True), items)
+    parts = [
+        replace(made, cost=tuple(replace(cost, peak_bytes=held, own_peak=own) for cost in made.cost))
+        for held, own in (first, second)
+    ]
+    assert [(cost.peak_bytes, cost.own_peak) for cost in joined(*parts).cost] == [expected] * 2
 
 
 def test_ideal_answers_are_figures_of_a_comparison(tmp_path: Path) -> None:

@@ -158,6 +158,12 @@ def test_cost_is_that_of_answering_not_of_reading(tmp_path: Path) -> None:
     assert costs[0][0][2:] == (30, 6)
 
 
+def test_given_documents_tell_what_their_records_say_against_them() -> None:
+    flagged = Document("d", "Text.", sections=(Section((), 0, 5),), metadata={"erratum_in": ["1"]})
+    given = GivenPassages({"q": flagged, "r": Document("e", "Text.")}, "test")
+    assert given.flags(["d", "e", "x"]) == {"d": ("corrected",), "e": (), "x": ()}
+
+
 def test_with_and_without_retrieval_are_two_systems() -> None:
     given = GivenPassages({"q": Document("d", "Text.", sections=(Section((), 0, 5),))}, "test")
     made = QAPipeline(given, ScriptedGenerator(["x"]))

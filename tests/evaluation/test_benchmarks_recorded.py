@@ -182,6 +182,21 @@ def test_a_record_that_does_not_fit_is_named(tmp_path: Path, change: dict[str, A
     assert problem.value.record == 2
 
 
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ({"questions": []}, r"\(\.jsonl\), got one dict"),
+        (["a"], "; got str"),
+        ([{"id": "1", "question": "Is it?"}], "; it lacks options, gold, model, setting, output"),
+    ],
+)
+def test_another_file_is_told_what_is_expected(tmp_path: Path, value: Any, message: str) -> None:
+    file = tmp_path / "o.json"
+    file.write_text(json.dumps(value), encoding="utf-8")
+    with pytest.raises(CorpusError, match=f"expected objects with id, question, options, gold, .*{message}"):
+        recorded_systems(file)
+
+
 @pytest.mark.skipif(not OUTPUTS.is_file(), reason="the development data is not there")
 def test_published_systems_score_what_was_published() -> None:
     data = recorded_systems(OUTPUTS)

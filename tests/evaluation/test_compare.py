@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ import pytest
 from compare_fakes import Fake, answer, label, question
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.stats import binomtest
 
 from radrag.evaluation import compare
 from radrag.evaluation.compare import Comparison
@@ -26,7 +28,10 @@ from radrag.metrics import (
     paired_bootstrap,
     permutation_test,
 )
-from radrag.types import Answer, Claim, LabelledNote
+from radrag.pipelines.label import LabelPipeline
+from radrag.pipelines.qa import QAPipeline
+from radrag.types import Answer, Claim, LabelledNote, Verdict
+from radrag.types.agreement import Agreement
 
 QUESTIONS = [question(1), question(2), question(3, answerable=False), question(4, answerable=False)]
 OURS = [answer("yes", cites="d1"), answer("no", cites="other"), answer(abstained=True), answer("yes")]
@@ -251,6 +256,67 @@ def test_own_measures_take_the_place_of_the_usual_ones() -> None:
     assert (row.metric, row.system.n, row.higher_is_better) == ("long", 3, False)
 
 
+def test_cases_hold_what_the_answer_tells_its_reader() -> None:
+    items = [question(1), question(2)]
+    told = Agreement(support=("d1",), contradict=("d9",), known=("Known to conflict: salt",))
+    sure = replace(
+        answer("yes", cites="d1"),
+        verdict=Verdict("yes", {"yes": 0.45, "no": 0.35, "maybe": 0.2}),
+        agreement=told,
+        warnings=("a passage was dropped",),
+        confidence=0.82,
+    )
+    named = replace(answer(cites="d2"), value=("salt", "pepper"))
+    silent = replace(sure, abstained=True, reason="too little")
+    made = compare(Fake([sure, named]), Fake([silent, answer()]), items)
+    first, second = made.cases[0].system, made.cases[1].system
+    assert "0.45" in first.headline
+    assert str(sure).splitlines()[1] == first.headline  # as it is printed
+    assert first.notes[0] == "Known to conflict: salt"
+    assert first.notes[1].startswith("Read by rules")
+    assert first.notes[2:] == ("a passage was dropped",)
+    assert first.confidence_kind == "evidence score"
+    assert second.headline == "Answer: salt; pepper"
+    withheld = made.cases[0].baseline
+    assert (withheld.headline, withheld.notes) == ("", ("a passage was dropped",))
+    bare = compare(Fake([sure, named]), Fake([silent, answer()]), items, texts=False).cases
+    assert {(one.system.headline, one.system.notes) for one in bare} == {("", ())}
+
+
+@pytest.mark.parametrize(("calibrated", "kind"), [(True, "probability"), (False, "uncalibrated score")])
+def test_the_score_of_a_label_says_what_it_is(calibrated: bool, kind: str) -> None:
+    notes = [LabelledNote(str(n), "a") for n in range(12)]
+    sides = [replace(label("a" if n else "b", 0.5 + n / 30), calibrated=calibrated) for n in range(12)]
+    made = compare(Fake(sides), Fake(sides), notes)
+    assert {case.system.confidence_kind for case in made.cases} == {kind}
+    assert {one.kind for one in made.risk} == {kind}
+
+
+def test_shares_without_spread_have_wilsons_interval() -> None:
+    items = [question(n) for n in range(6)]
+    ours, theirs = [answer("yes", cites=f"d{n}") for n in range(6)], [answer("no") for _ in range(6)]
+    rows = {row.metric: row for row in compare(Fake(ours), Fake(theirs), items).rows}
+    full, none = (binomtest(k, 6).proportion_ci(method="wilson") for k in (6, 0))
+    for name in ("right verdict", "cites a gold source"):
+        assert (rows[name].system.low, rows[name].system.high) == pytest.approx((full.low, 1.0))
+        assert (rows[name].baseline.low, rows[name].baseline.high) == pytest.approx((0.0, none.high))
+    # Words shared with the gold answer are no share of items, though they are 1 on every one.
+    assert rows["answer token F1"].system.low == rows["answer token F1"].system.high == pytest.approx(1.0)
+    # Six questions on two documents are two groups, which bound less.
+    paired = [question(n, documents=(f"d{n % 2}",)) for n in range(6)]
+    row = compare(Fake([answer("yes") for _ in range(6)]), Fake(theirs), paired).rows[0]
+    assert row.system.groups == 2
+    assert row.system.low == pytest.approx(binomtest(2, 2).proportion_ci(method="wilson").low)
+    parts = compare(Fake(ours), Fake(theirs), paired, slices={"site": ["x"] * 4 + ["y"] * 2}).slices
+    assert all(part.system.low < part.system.high for part in parts if part.metric == "right verdict")
+
+
+def test_a_figure_that_applies_to_nothing_is_said_to() -> None:
+    made = compare(Fake(OURS[:2]), Fake(THEIRS[:2]), QUESTIONS[:2])
+    assert made.unscored == {"abstains where nothing answers: applies to none of these items": 0}
+    assert "not scored: abstains where nothing answers: applies to none" in str(made)
+
+
 def test_without_texts_no_words_are_kept() -> None:
     notes = [LabelledNote("John Doe has pain", "a", group="John"), LabelledNote("Jane Roe fell", "b", group="John"),
              LabelledNote("Jim Poe", "b")]  # fmt: skip
@@ -304,6 +370,21 @@ def test_controls_need_our_pipeline() -> None:
     notes = [LabelledNote("1", "a"), LabelledNote("2", "b")]
     with pytest.raises(ValueError, match="notes have none"):
         compare(Fake([label("a")] * 2), Fake([label("b")] * 2), notes, leak_control=True)
+
+
+def test_a_pipeline_for_the_other_kind_of_item_is_refused() -> None:
+    notes = [LabelledNote("a", "x", "1"), LabelledNote("b", "x", "2")]
+    answers = object.__new__(QAPipeline)  # of another kind, so it must not run at all
+    labels = object.__new__(LabelPipeline)
+    pairs = "Questions go with a QAPipeline and LabelledNotes with a LabelPipeline"
+    with pytest.raises(TypeError, match=f"a QAPipeline cannot be compared on LabelledNotes: {pairs}"):
+        compare(answers, answers, notes)
+    with pytest.raises(TypeError, match=f"a LabelPipeline cannot be compared on Questions: {pairs}"):
+        compare(labels, labels, [question(0), question(1)])
+    with pytest.raises(TypeError, match=f"RAG gave Answer where LabelResult was expected: {pairs}"):
+        compare(Fake([answer(), answer()]), Fake([label("x"), label("x")]), notes)
+    with pytest.raises(TypeError, match="no RAG gave LabelResult where Answer was expected"):
+        compare(Fake([answer(), answer()]), Fake([label("x"), label("x")]), [question(0), question(1)])
 
 
 def test_an_output_too_few_is_an_error() -> None:

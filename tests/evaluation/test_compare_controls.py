@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -128,6 +129,29 @@ def test_two_sources_of_one_text_are_refused(index: rr.HybridIndex, questions: l
     twin = Question("twin", questions[0].text, gold=questions[1].gold)
     with pytest.raises(ValueError, match="have other sources"):
         without_own_source(index, [*questions, twin])
+
+
+class Never:
+    """An index that nobody may search."""
+
+    def __init__(self, index: rr.HybridIndex) -> None:
+        self.manifest = index.manifest
+        self.encoder = index.encoder
+
+    def search(self, *_: object, **__: object) -> None:
+        raise AssertionError("it ran")
+
+
+def test_without_sources_the_leak_control_is_refused_before_anything_runs(
+    index: rr.HybridIndex, questions: list[Question]
+) -> None:
+    unread = rr.QAPipeline(Never(index), Quoter())  # type: ignore[arg-type]
+    bare = [replace(question, gold=()) for question in questions]
+    with pytest.raises(ValueError, match=r"none of the 6 questions .* without leak_control \(--controls\)"):
+        compare(unread, unread, bare, leak_control=True, names=("a", "b"))
+    twin = replace(questions[1], text=questions[0].text)
+    with pytest.raises(ValueError, match="have other sources"):
+        compare(unread, unread, [questions[0], twin], leak_control=True, names=("a", "b"))
 
 
 def test_the_leak_control_says_how_often_the_source_was_reached(made: Comparison) -> None:

@@ -14,8 +14,12 @@ from typing import Any
 import numpy as np
 import pytest
 from defusedxml import ElementTree
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.stats import binomtest
 
 from radrag.evaluation import Comparison, Table, diff
+from radrag.evaluation.cases import first_words, last_words
 from radrag.evaluation.records import (
     Ablation,
     Case,
@@ -54,7 +58,8 @@ def _row(metric: str, ours: float, theirs: float, p: float, *, better: bool = Tr
 
 def _said(text: str, *, right: bool, url: str = "https://example.org/a") -> Said:
     source = Source(1, text, text, url, text, text, text, ("retracted",))
-    return Said(text, "yes", False, "", 0.75, right, {"right verdict": float(right)}, (source,), (text,))
+    head, kind = "Yes (probability 0.55)", "evidence score"
+    return Said(text, "yes", False, "", 0.75, right, {"right verdict": float(right)}, (source,), (text,), head, kind)
 
 
 def report(text: str = "A kidney stone", name: str = "RAG") -> Comparison:
@@ -86,7 +91,7 @@ def report(text: str = "A kidney stone", name: str = "RAG") -> Comparison:
             SliceRow("right verdict", "sex", "M", 1, None, None, None, 0.7, None, None, True),
         ),
         calibration=(Reliability(name, bins, _estimate(0.1)),),
-        risk=(Risk(name, curve, 0.15, 40),),
+        risk=(Risk(name, curve, 0.15, 40, "evidence score"),),
         retrieval=(Found(1, _estimate(0.6)), Found(4, _estimate(0.8))),
         leak=LeakControl((_row("right verdict", 0.5, 0.3, 0.04),), 40, 32, 9, 2),
         ablations=(
@@ -260,10 +265,137 @@ def test_cases_are_sorted_by_who_is_right() -> None:
 def test_verdicts_need_interval_and_corrected_p() -> None:
     row = _row("m", 0.7, 0.3, 0.0004)
     assert row.verdict() == "better"
-    assert replace(row, adjusted=0.06).verdict() == "no difference shown"
+    assert replace(row, adjusted=0.06).verdict() == "better before correction, not after it"
+    assert replace(row, p_value=0.06, adjusted=0.06).verdict() == "better by its interval, not by its test"
+    assert replace(row, adjusted=0.06, higher_is_better=False).verdict() == "worse before correction, not after it"
     assert replace(row, difference=Estimate(0.4, -0.1, 0.9, 40)).verdict() == "no difference shown"
     assert replace(row, higher_is_better=False).verdict() == "worse"
     assert replace(row, difference=Estimate(-0.4, -0.5, -0.3, 40)).verdict() == "worse"
+    assert replace(row, adjusted=None, p_value=None).verdict() == "better"
+
+
+def test_the_summary_counts_apart_what_only_an_interval_shows() -> None:
+    rows = (
+        _row("a", 0.7, 0.3, 0.0004),
+        _row("b", 0.3, 0.7, 0.04),
+        _row("c", 0.3, 0.7, 0.03),
+        _row("d", 0.7, 0.3, 0.2),
+        _row("e", 0.5, 0.5, 1.0),
+    )
+    made = replace(report(), rows=rows)
+    told = (
+        "Of 5 figures RAG is better than no RAG on 1 and worse on 0; the intervals of 3 more leave out 0, but the "
+        "corrected p does not bear them out (better on 1, worse on 2); 1 show no difference."
+    )
+    assert told in made.to_markdown()
+    assert '<span class="level">worse before correction, not after it</span>' in made.to_html()
+    plain = replace(report(), rows=(rows[0], rows[4])).to_markdown()
+    assert "better than no RAG on 1 and worse on 0; 1 show no difference." in plain
+
+
+def test_what_an_answer_warns_of_is_shown() -> None:
+    said = Said("It helps [1].", "yes", False, "", 0.82, False, notes=("Known to conflict: a, b",),
+                headline="Unsure: leans to yes (probability 0.45); read the sources",
+                confidence_kind="evidence score")  # fmt: skip
+    made = replace(report(), cases=(Case("q", "text", "e", "", said, replace(said, right=True), "verdict"),))
+    page, text = made.to_html(), made.to_markdown()
+    words = "Unsure: leans to yes (probability 0.45); read the sources. It helps [1]."
+    assert words in page
+    assert "evidence score 0.82" in page
+    assert "<li>Known to conflict: a, b</li>" in page
+    assert r"RAG (evidence score 0.82): Unsure: leans to yes (probability 0.45); read the sources. It helps" in text
+    assert "    - note: Known to conflict: a, b" in text
+
+
+def test_no_two_quantities_share_a_name(page: str) -> None:
+    """The evidence score of an answer is not the probability of its verdict."""
+    text = report().to_markdown() + "".join(Page(page).words)
+    assert [word for word in ("confidence", "surest", "how sure it was") if word in text] == []
+    assert "| kept | n | evidence score at least | wrong |" in text
+    assert "shown: 1, by the highest evidence score of RAG." in text
+    kept = report()
+    labels = [
+        replace(case, basis="label", system=replace(case.system, confidence_kind="probability")) for case in kept.cases
+    ]
+    risk = (replace(kept.risk[0], kind="probability"),)
+    shown = replace(kept, cases=tuple(labels), risk=risk).to_markdown()
+    assert "by the highest probability of RAG" in shown
+    assert "it is not the probability of the verdict" not in shown
+    assert "it is not the probability of the verdict" in text
+
+
+def test_reports_from_before_are_still_read() -> None:
+    """Without the fields added since, the verdict stands alone and the score has no kind."""
+    plain = report().to_dict()
+    for case in plain["cases"]:
+        for side in ("system", "baseline"):
+            del case[side]["headline"], case[side]["confidence_kind"]
+    del plain["risk"][0]["kind"]
+    made = Comparison.from_dict(plain).to_markdown()
+    assert "RAG (score 0.75): Yes. A kidney stone" in made
+    assert "score at least" in made
+
+
+def test_bins_have_wilson_intervals_in_table_and_chart() -> None:
+    bins = (ReliabilityBin(0.0, 0.5, 1, 0.4, 1.0), ReliabilityBin(0.5, 1.0, 40, 0.8, 0.7))
+    made = replace(report(), calibration=(Reliability("RAG", bins, _estimate(0.1)),))
+    low, high = proportion_interval(28, 40)
+    one = proportion_interval(1, 1)
+    text = made.to_markdown()
+    assert rf"| RAG, 0.50 to 1.00 | 40 | 0.800 | 0.700 \[{low:.3f}, {high:.3f}\] |" in text
+    assert rf"| RAG, 0.00 to 0.50 | 1 | 0.400 | 1.000 \[{one[0]:.3f}, 1.000\] |" in text
+    section = made.to_html().split('id="calibration-chart-0">')[1].split("</svg>")[0]
+    ends = [
+        tuple(map(float, pair))
+        for pair in re.findall(r'whisker" x1="[\d.]+" x2="[\d.]+" y1="([\d.]+)" y2="([\d.]+)"', section)
+    ]
+    expected = [(236 - 202 * one[0], 236 - 202 * one[1]), (236 - 202 * low, 236 - 202 * high)]
+    assert np.allclose(ends, expected, atol=0.06)
+
+
+def proportion_interval(right: int, n: int) -> tuple[float, float]:
+    made = binomtest(right, n).proportion_ci(method="wilson")
+    return float(made.low), float(made.high)
+
+
+def test_an_interval_without_width_is_a_dash() -> None:
+    row = replace(_row("m", 0.0, 0.0, 1.0), difference=Estimate(0.0, 0.0, 0.0, 9))
+    text = replace(report(), rows=(row,)).to_markdown()
+    assert r"+0.000 \[–\]" in text
+    assert "[+0.000, +0.000]" not in text.replace("\\", "")
+
+
+def test_what_a_figure_left_out_is_told_in_words() -> None:
+    text = replace(
+        report(), unscored={"abstains where nothing answers: applies to none of these items": 0}
+    ).to_markdown()
+    assert "| abstains where nothing answers: applies to none of these items | none |" in text
+
+
+@given(st.text(alphabet="ab \n\t", max_size=60), st.integers(1, 20))
+def test_contexts_are_cut_at_white_space(text: str, most: int) -> None:
+    kept = first_words(text, most)
+    assert text.startswith(kept)
+    assert len(kept) <= most
+    if len(kept) < len(text) and any(one.isspace() for one in text[: most + 1].lstrip()):
+        assert text[len(kept)].isspace()
+    assert last_words(text[::-1], most) == kept[::-1]
+
+
+def test_contexts_by_hand() -> None:
+    assert first_words("one two three", 9) == "one two"
+    assert first_words("one two three", 7) == "one two"
+    assert last_words("one two three", 9) == "two three"
+    assert last_words("one two three", 7) == "three"
+    assert first_words("unbroken", 4) == "unbr"
+    assert first_words(" unbroken", 4) == " unb"
+
+
+def test_paper_takes_the_sizes_of_paper() -> None:
+    """Sizes in rem go by the root: without it headings and badges stay those of a screen."""
+    rules = stylesheet().split("@media print")[1]
+    assert "html { font-size: 9.5pt; }" in rules
+    assert ".badge { font-size: 0.8em; }" in rules
 
 
 def _luminance(colour: str) -> float:

@@ -96,5 +96,13 @@ def test_figures_of_one_report_only_are_named(flags: tuple[np.ndarray, np.ndarra
     assert "right verdict: in one of the two only" in str(found)
 
 
+def test_reports_of_two_tasks_are_refused(flags: tuple[np.ndarray, np.ndarray]) -> None:
+    one = run(flags[0])
+    other = replace(run(flags[1][:30]), rows=tuple(replace(row, metric=f"no {row.metric}") for row in one.rows))
+    with pytest.raises(ValueError, match=r"no figure in common \(\['right verdict'.* of 40 items and .* of 30 items\)"):
+        diff(one, other)
+    assert diff(one, replace(other, cases=one.cases)).items == 40  # the same items are still compared
+
+
 def test_paired_with_itself_without_texts(flags: tuple[np.ndarray, np.ndarray]) -> None:
     assert diff(run(flags[0], texts=False), run(flags[1], texts=False)).items == 40

@@ -178,10 +178,39 @@ def test_alpha_is_that_of_all_pairs(units: list[list[str]]) -> None:
         assert krippendorff_alpha(units) == pytest.approx(expected)
 
 
-@pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@x", "\tx"])
+@pytest.mark.parametrize(
+    "text", ["=1+1", "+1", "-1", "@x", "\tx", "\rx", "\n=cmd()", " =1+1", "\u00a0\n @x", "\ufeff=1", "\u200b-1", "＝1"]
+)
 def test_no_cell_is_a_formula(text: str) -> None:
     assert plain_cell(text) == f"'{text}"
-    assert plain_cell("salt = 1") == "salt = 1"
+
+
+@pytest.mark.parametrize("text", ["salt = 1", " salt", "\nsalt\n=1", "", "'=1"])
+def test_other_cells_stay_as_they_are(text: str) -> None:
+    assert plain_cell(text) == text
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs"),
+    [("p < 0.05", "p > 0.05"), ("5 mg", "−5 mg"), ("1,5 mg", "15 mg"), ("≥ 3", "≤ 3"), ("да", "нет"), ("有効", "無効"),
+     ("±2", "2"), ("5%", "5"), ("0.5", "05")],
+)  # fmt: skip
+def test_swapped_answers_are_refused_also_where_few_letters_differ(tmp_path: Path, ours: str, theirs: str) -> None:
+    items = [question(n) for n in range(2)]
+    said = [[Answer("q", (Claim(text, (), False, 0.0),)) for _ in items] for text in (ours, theirs)]
+    sheet = export_sheet(compare(Fake(said[0]), Fake(said[1]), items), tmp_path)
+    filled = fill(sheet.sheet, tmp_path / "a.csv", lambda *_: "yes")
+    assert import_reviews(sheet.key, {"Ann": filled}).reviewers == {"Ann": 2}
+    with filled.open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    for row in rows:
+        row["answer A"], row["answer B"] = row["answer B"], row["answer A"]
+    with filled.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, columns())
+        writer.writeheader()
+        writer.writerows(rows)
+    with pytest.raises(ValueError, match="other answers than were exported"):
+        import_reviews(sheet.key, {"Ann": filled})
 
 
 def test_what_texts_hold_cannot_run(tmp_path: Path) -> None:
@@ -201,10 +230,26 @@ def test_what_texts_hold_cannot_run(tmp_path: Path) -> None:
     assert evil in json.loads(data.group(1))["rows"][0]["answer A"]
 
 
+def test_sheets_that_nobody_filled_in_are_refused(made: Comparison, tmp_path: Path) -> None:
+    sheet = export_sheet(made, tmp_path)
+    with pytest.raises(ValueError, match="no rating in any sheet"):
+        import_reviews(sheet.key, {"Ann": sheet.sheet})
+    one = fill(sheet.sheet, tmp_path / "a.csv", lambda _, criterion, item: "na" if item == "1" else "")
+    assert import_reviews(sheet.key, {"Ann": sheet.sheet, "Bob": one}).reviewers == {"Bob": 1}
+
+
 def test_a_key_is_not_written_over(made: Comparison, tmp_path: Path) -> None:
     export_sheet(made, tmp_path)
     with pytest.raises(FileExistsError, match="choose another place"):
         export_sheet(made, tmp_path)
+
+
+@pytest.mark.parametrize("name", ["sheet.csv", "sheet.html", "key.json"])
+def test_nothing_is_written_over(made: Comparison, tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_text("mine", "utf-8")
+    with pytest.raises(FileExistsError, match=name):
+        export_sheet(made, tmp_path)
+    assert [(path.name, path.read_text("utf-8")) for path in tmp_path.iterdir()] == [(name, "mine")]
 
 
 def test_a_sheet_needs_texts(made: Comparison, tmp_path: Path) -> None:
@@ -241,8 +286,17 @@ def test_a_sheet_that_cannot_be_right_is_refused(made: Comparison, tmp_path: Pat
 def test_what_a_spreadsheet_does_to_texts_is_no_difference(made: Comparison, tmp_path: Path) -> None:
     sheet = export_sheet(made, tmp_path)
     filled = fill(sheet.sheet, tmp_path / "a.csv", lambda *_: "yes")
-    filled.write_text(filled.read_text("utf-8").replace("Is it", "IS  it\u00a0"), "utf-8")
+    filled.write_text(filled.read_text("utf-8").replace("Is it", "'IS  it\u00a0").replace("“", '""'), "utf-8")
     assert import_reviews(sheet.key, {"Ann": filled}).reviewers == {"Ann": ITEMS}
+    items = [question(n) for n in range(2)]
+    said = [Answer("q", (Claim("-5 to 3 °C...", (), False, 0.0),)) for _ in items]
+    other = export_sheet(compare(Fake(said), Fake(said), items), tmp_path / "other")
+    filled = fill(other.sheet, tmp_path / "b.csv", lambda *_: "yes")
+    text = filled.read_text("utf-8")
+    assert text.count("'-5 to 3 °C...") == 4
+    for changed in (text.replace("'-5", "-5"), text.replace("-5", "–5"), text.replace("...", "…")):
+        filled.write_text(changed, "utf-8")
+        assert import_reviews(other.key, {"Ann": filled}).reviewers == {"Ann": 2}
 
 
 def test_the_sheet_of_another_export_is_refused(made: Comparison, tmp_path: Path) -> None:
@@ -264,6 +318,26 @@ def test_a_review_belongs_to_its_comparison(made: Comparison, tmp_path: Path) ->
         reviewed(replace(made, system="RAG"), sheet.key, sheets)
     with pytest.raises(ValueError, match="is not in it"):
         reviewed(replace(made, cases=made.cases[1:]), sheet.key, sheets)
+
+
+def test_a_review_belongs_to_the_run_that_was_shown(made: Comparison, tmp_path: Path) -> None:
+    """The same items and names, in another run: other words, other sources, or the sides the other way round."""
+    sheet = export_sheet(made, tmp_path)
+    sheets = {"Ann": fill(sheet.sheet, tmp_path / "a.csv", lambda *_: "yes")}
+    first = made.cases[5]
+    source = replace(first.system.sources[0], quote="sand")
+    for case in (
+        replace(first, system=replace(first.system, text="sugar")),
+        replace(first, baseline=replace(first.baseline, text="PEPPER > 5")),
+        replace(first, system=replace(first.system, sources=(source,))),
+        replace(first, system=first.baseline, baseline=first.system),
+        replace(first, text=""),
+    ):
+        other = replace(made, cases=tuple(case if one is first else one for one in made.cases))
+        with pytest.raises(ValueError, match=r"another run.*'q5' \(and 0 more\)"):
+            reviewed(other, sheet.key, sheets)
+    again = replace(made, cases=made.cases[::-1])
+    assert reviewed(again, sheet.key, sheets).review == import_reviews(sheet.key, sheets)
 
 
 def test_a_key_that_is_none(made: Comparison, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import threading
 from itertools import pairwise
@@ -15,7 +16,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from radrag.errors import IndexCorruptError
-from radrag.indexes import dense
+from radrag.indexes import ann, dense
 from radrag.indexes.ann import Approximate, train
 from radrag.indexes.dense import MIN_ANN_ROWS, DenseSegment, build_ann
 
@@ -334,3 +335,46 @@ def test_a_file_that_is_gone_broken_or_of_another_segment_is_reported(large: Any
     train(vectors[:500], tmp_path)
     with pytest.raises(IndexCorruptError, match=r"500 rows of 32, expected 24000 of 32"):
         DenseSegment(vectors, tmp_path, facts).top(probes(1), 3)
+
+
+def test_an_altered_file_is_refused_before_faiss_reads_it(
+    large: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A single bit, such as one of a list's size, can end the process inside FAISS."""
+    vectors, folder, facts = large
+    content = (folder / "ann.faiss").read_bytes()
+    sha256 = hashlib.sha256(content).hexdigest()
+    expected = DenseSegment(vectors, folder, facts).top(probes(3), 5)
+    monkeypatch.setattr(ann, "_faiss", lambda: pytest.fail("FAISS was asked"))
+    for place in (0, len(content) // 3, len(content) - 1):
+        altered = bytearray(content)
+        altered[place] ^= 4
+        (tmp_path / "ann.faiss").write_bytes(altered)
+        with pytest.raises(IndexCorruptError, match=r"ann\.faiss was altered.*rebuild the index"):
+            DenseSegment(vectors, tmp_path, facts, sha256).top(probes(1), 3)
+        with pytest.raises(IndexCorruptError, match=r"ann\.faiss was altered"):
+            dense.measure_ann(vectors, probes(20), tmp_path, sha256=sha256)
+    monkeypatch.undo()
+    (tmp_path / "ann.faiss").write_bytes(content)
+    hashed: list[Path] = []
+    monkeypatch.setattr(ann, "file_sha256", lambda file: hashed.append(file) or sha256)
+    segment = DenseSegment(vectors, tmp_path, facts, sha256)
+    for _ in range(2):
+        found = segment.top(probes(3), 5)
+        assert [rows.tolist() for rows, _ in found] == [rows.tolist() for rows, _ in expected]
+    assert hashed == [tmp_path / "ann.faiss"]
+
+
+@pytest.mark.parametrize("error", [RuntimeError("Error in search: nope"), MemoryError("std::bad_alloc")])
+def test_faiss_giving_up_in_a_search_is_reported(large: Any, error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
+    vectors, folder, facts = large
+
+    class Failing:
+        def search(self, *given: Any, **named: Any) -> Any:
+            raise error
+
+    index = Approximate(folder, *vectors.shape)
+    monkeypatch.setattr(index, "_index", Failing())
+    with pytest.raises(IndexCorruptError, match=r"ann\.faiss cannot be searched.*rebuild the index") as raised:
+        index.candidates(probes(1)[0], 10, facts["nprobe"])
+    assert ("memory" in str(raised.value)) == isinstance(error, MemoryError)

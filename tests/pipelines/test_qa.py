@@ -230,6 +230,12 @@ def test_lost_passages_are_a_warning(index: HybridIndex) -> None:
     assert answer.unknown_citations == ("[2]",)
 
 
+@pytest.mark.parametrize("question", ["\udcff CT", "Is \ud800 safe?"])
+def test_half_a_surrogate_pair_is_an_error(index: HybridIndex, question: str) -> None:
+    with pytest.raises(ValueError, match="question 0 is not valid Unicode; save it as UTF-8"):
+        QAPipeline(index)(question)
+
+
 @pytest.mark.parametrize("question", ["", "  \n", None, 3])
 def test_blank_question_is_an_error(index: HybridIndex, question: object) -> None:
     with pytest.raises(ValueError, match="question 1 must be text that is not blank"):
@@ -304,7 +310,7 @@ def test_a_verifier_that_cannot_tell_is_counted_and_never_guessed(index: HybridI
     answer = scripted(index, f"Yes. {CT[:-1]} [1].", verifier=judge)[0](STONES)
     assert answer.abstained
     assert answer.claims[0].verdict == "unchecked"
-    assert answer.warnings == ("1 statements could not be checked",)
+    assert answer.warnings == ("1 statement could not be checked",)
     assert judge.unreadable == judge.asked
     assert answer.manifest["verifier"].startswith("judge:scripted:")
 
@@ -313,7 +319,7 @@ def test_an_altered_quote_is_shown_as_altered(index: HybridIndex) -> None:
     reply = f'Yes. {CT[:-1]} [1]. It says "CT detected 69% of ureteral stones in 121 adults" [1].'
     answer = scripted(index, reply)[0](STONES)
     assert [claim.supported for claim in answer.claims] == [True, False]
-    assert answer.warnings == ("1 quotes are not the words of the source",)
+    assert answer.warnings == ("1 quote is not in the words of the source",)
     assert "the source has “CT detected 96% of ureteral stones in 121 adults”" in " ".join(str(answer).split())
     assert "[quote altered]" in answer.text
 

@@ -9,8 +9,9 @@ from numpy.typing import NDArray
 
 from radrag.generation import prompts
 from radrag.generation.scripted import ScriptedGenerator
+from radrag.reading.asked import Form
 from radrag.reading.fitting import NO_ROOM_REMEDY
-from radrag.reading.prompted import PromptedReader, parse_claims, parse_reply
+from radrag.reading.prompted import PromptedReader, parse_claims, parse_reply, parse_shaped
 from radrag.types import Chat, Draft, DraftClaim, Generation, GenerationParams, Hit, Passage
 
 YES = {"yes": 0.6, "no": 0.3, "maybe": 0.1}
@@ -88,6 +89,7 @@ def test_nothing_but_marks_is_lost(pieces: list[str]) -> None:
         ("No-one was harmed [1].", None, ["No-one was harmed."]),
         ("CT works. Yes. [1]", None, ["CT works.", "Yes."]),
         ("Nothing speaks for it [1].", None, ["Nothing speaks for it."]),
+        ("Yes, even if it is late [1].", "yes", ["even if it is late."]),
     ],
 )
 def test_verdict_is_the_first_word_only_where_it_stands_alone(
@@ -102,6 +104,14 @@ def test_verdict_is_the_first_word_only_where_it_stands_alone(
         assert draft.dropped == ()
     else:
         assert draft.dropped == ("the model did not begin with yes, no or maybe",)
+
+
+@pytest.mark.parametrize("text", ["Yes, if pregnant; otherwise no [1].", "No [1], unless it is severe."])
+def test_a_verdict_under_a_condition_is_none_and_its_words_stay(text: str) -> None:
+    draft = reply(text, yes_no=True)
+    assert draft.verdict is None
+    assert draft.dropped == ("the model stated its verdict under a condition, so no verdict is taken from it",)
+    assert draft.claims[0].text == " ".join(MARK.sub("", text).split()).replace(" ,", ",").replace(" .", ".")
 
 
 def test_mark_behind_a_bare_verdict_goes_with_nothing() -> None:
@@ -139,9 +149,30 @@ def test_cut_off_reply_is_noted() -> None:
 
 @pytest.mark.parametrize("text", ["CT works [1]. MRI does too [2].", 'CT works [1]. They say "MRI does" [2].'])
 def test_of_a_reply_cut_off_behind_a_sentence_nothing_is_left_out(text: str) -> None:
-    assert len(reply(text, finished=False).claims) == 2
+    draft = reply(text, finished=False)
+    assert len(draft.claims) == 2
+    assert draft.dropped == ("the model was cut off at its token limit",)
     assert len(reply("The patient's", finished=False).claims) == 0
     assert len(reply("CT works [1]. MRI wo").claims) == 2  # the model ended there itself
+
+
+@pytest.mark.parametrize(
+    "cut",
+    ["The risk was 0.", "It fell in the 1.", "They gave 5 mg/kg vs.", "Give a statin, e.g.", "That is, i.e.",
+     "The score was 5.", "CT, MRI, etc.", "The dose was approx.", "See no.", "See Fig.", "It was seen by Dr.",
+     "Reported by J.", "The risk was ...", 'It is "0.', "1."],
+)  # fmt: skip
+def test_a_reply_cut_off_behind_a_stop_that_may_be_no_end_loses_that_sentence(cut: str) -> None:
+    draft = reply(f"CT works [1].\n{cut}", finished=False)
+    assert [claim.text for claim in draft.claims] == ["CT works."]
+    assert draft.dropped == ("the model was cut off at its token limit; an unfinished sentence is left out",)
+    shaped = parse_shaped(Generation(f"Yes.\nEvidence:\nCT works [1].\n{cut}", False), Form.YES_NO, {}, {})
+    assert (shaped.claims, shaped.dropped) == (draft.claims, draft.dropped)
+
+
+def test_a_number_with_its_mark_ends_a_sentence() -> None:
+    assert len(reply("CT works [1]. The risk was 5 [2].", finished=False).claims) == 2
+    assert len(reply("CT works [1]. The risk was 5. [2]", finished=False).claims) == 2
 
 
 def test_reader_prompts_with_numbered_passages_and_alone_without() -> None:

@@ -50,6 +50,24 @@ F = Failure
         ('{"reason": "So the answer is no.", "answer": "yes"}', F.CONTRADICTION),
         ('{"answer": "yes", "verdict": "no"}', F.SEVERAL),
         ('{"answer": "yes", "answer": "no"}', F.BROKEN),
+        ("The answer is yes, if pregnant.", F.CONDITIONAL),
+        ("Yes, if the patient is pregnant; otherwise no.", F.CONDITIONAL),
+        ("Yes - but only in adults.", F.CONDITIONAL),
+        ("Yes, but\nonly in adults.", F.CONDITIONAL),
+        ("No [1], unless the dose is high.", F.CONDITIONAL),
+        ("Yes. The answer is yes, except in children.", F.CONDITIONAL),
+        ('{"answer": "Yes, if pregnant", "reason": "so the answer is yes"}', F.CONDITIONAL),
+        ('{"reason": "Overall, the answer is yes, provided that it is given early.", "answer": "yes"}', F.CONDITIONAL),
+        ("Yes, even if the patient is pregnant.", "yes"),
+        ("Yes, in otherwise healthy adults, and not only in them.", "yes"),
+        ("Yes. Only adults were studied.", "yes"),
+        ("**Yes.** If it fails, repeat it.", "yes"),
+        ("Yes\nOnly adults were studied.", "yes"),
+        ("Some say: the answer is yes.", F.NONE),
+        ("According to the trial, the answer is yes.", F.NONE),
+        ("Some say: the answer is yes. They err. The answer is no.", "no"),
+        ("\u200b", F.EMPTY),
+        ("Unknown.", F.DECLINED),
         ('{"answer": "yes"', F.BROKEN),
         ('Sure! {"answer": "yes"}', F.BROKEN),
         ('{"answer": true}', F.NONE),
@@ -112,6 +130,30 @@ def test_choice(text: str, value: str) -> None:
         ('{"answer": "0.5 mg"}', "0.5 mg"),
         ('["chromosome 4"]', "chromosome 4"),
         ("not known", F.DECLINED),
+        *((text, F.DECLINED) for text in ("None", "none.", "Unknown", "unknown, so far", "N/A", "NA", "None of these")),
+        ('["None"]', F.DECLINED),
+        ("Unknown protein 2", "Unknown protein 2"),
+        ("Na+", "Na+"),
+        ("Null mutation", "Null mutation"),
+        ("- aspirin", "aspirin"),
+        ("1. aspirin", "aspirin"),
+        ("1. Amoxicillin", "Amoxicillin"),
+        ("(2) Amoxicillin.", "Amoxicillin"),
+        ("Answer: 1. Amoxicillin", "Amoxicillin"),
+        ("- The answer is aspirin.", "aspirin"),
+        ("-5 mV", "-5 mV"),
+        ("e. coli", "e. coli"),
+        ("Aspirin; heparin", F.SEVERAL),
+        ("aspirin or heparin", F.SEVERAL),
+        ('["aspirin or heparin"]', F.SEVERAL),
+        ("Aspirin OR heparin", F.SEVERAL),
+        ("two or more", "two or more"),
+        ("an OR of 2.5", "an OR of 2.5"),
+        ("t(9;22)(q34;q11)", "t(9;22)(q34;q11)"),
+        ("warfarin (Coumadin or Jantoven)", "warfarin (Coumadin or Jantoven)"),
+        ("...", F.EMPTY),
+        ("\u200b", F.EMPTY),
+        ("\u200b\ufeff.", F.EMPTY),
         ("It was found in 1994. It is a gene.", F.NOT_SHORT),
         ("a b c d e f g h i j k l m", F.NOT_SHORT),
         ("- BRCA1\n- BRCA2", F.SEVERAL),
@@ -138,6 +180,12 @@ def test_factoid(text: str, value: str) -> None:
         ('["HPRD", 3]', F.NONE),
         ("[]", F.EMPTY),
         ("None given", F.DECLINED),
+        *((text, F.DECLINED) for text in ("None", "none", "- None", '["none"]', "- Unknown")),
+        ('["none", "HPRD"]', F.CONTRADICTION),
+        ("Unknown protein 2; STRING", ("Unknown protein 2", "STRING")),
+        ("...", F.EMPTY),
+        ("\u200b", F.EMPTY),
+        ("HPRD\n...\nMIPS", F.UNDIVIDED),
     ],
 )
 def test_list(text: str, value: str | tuple[str, ...]) -> None:
@@ -150,6 +198,8 @@ def test_texts_are_kept_as_they_are(form: str) -> None:
     check(form, '{"summary": "It works."}', "It works.")
     check(form, "[1] says that it works.", "[1] says that it works.")
     check(form, "", F.EMPTY)
+    check(form, "\u200b", F.EMPTY)
+    check(form, "None", "None")
     check(form, "Not enough evidence.", F.DECLINED)
     check(form, "Not enough evidence supports it, so it is rarely used.", F.DECLINED)
 
@@ -218,6 +268,7 @@ def test_every_recorded_output_is_accounted_for() -> None:
     found: list[Parsed] = [parse("choice", one["output"], one["options"]) for one in outputs]
     assert len(found) == 1636
     for ours, one in zip(found, outputs, strict=True):
+        assert ours.failure != F.CONDITIONAL
         if ours.value != one["benchmark_parse"]:
             assert ours.value is None
             assert ours.failure

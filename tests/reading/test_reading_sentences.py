@@ -9,6 +9,10 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from radrag.errors import ModelError
+from radrag.grounding.alignment import Aligner
+from radrag.grounding.measures import FEATURES as MEASURES
+from radrag.grounding.measures import Passage as Measured
+from radrag.grounding.measures import measure
 from radrag.indexes.tokens import tokenize
 from radrag.reading.sentence_model import FEATURES, Rarity, SentenceModel, sentences_fingerprint
 from radrag.reading.sentences import Sentence, cosines_of, describe, select, sentences_of
@@ -41,6 +45,23 @@ def test_headings_questions_and_fragments_are_left_out() -> None:
     )
     found = sentences_of([hit(text)])
     assert [one.text for one in found] == ["Hydration before the scan improves opacification."]
+
+
+@pytest.mark.parametrize("bullet", ["- ", "* ", "+ ", "\u2022 ", "\u2013 ", "-  "])
+def test_a_bullet_is_no_part_of_its_sentence(bullet: str) -> None:
+    item, other = "A negative scan makes stones unlikely.", "-5 degrees were measured before contrast."
+    found = sentences_of([hit(f"Scans\n\n{bullet}{item}\n{bullet}{other}")])
+    assert [one.text for one in found] == [item, other]
+    whole = hit(f"{bullet}{item}", start=40)
+    assert len(sentences_of([whole, hit(item, start=40 + len(bullet))])) == 1  # the same stretch of the document
+
+
+def test_a_claim_from_a_bullet_is_a_whole_sentence_of_its_passage() -> None:
+    text = "Scans\n\n- A negative scan makes stones unlikely.\n- Ultrasound comes first in pregnancy."
+    for one in sentences_of([hit(text)]):
+        found = measure(one.text, Measured(text), Aligner(None))
+        assert found is not None
+        assert dict(zip(MEASURES, found.values, strict=True))["exact"] == 1.0
 
 
 def test_keys_are_positions_of_the_hits() -> None:

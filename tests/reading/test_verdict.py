@@ -10,7 +10,6 @@ from radrag.reading.cues import SENTENCE_FEATURES, denied_share, question_cues, 
 from radrag.reading.sentence_model import Rarity, SentenceModel
 from radrag.reading.sentences import Sentence
 from radrag.reading.verdict import (
-    MODELS,
     NEARNESS,
     WIDTH,
     VerdictModel,
@@ -29,6 +28,42 @@ RARITY = Rarity(99, {"stone": 9, "harm": 30})
     [
         ("Is CT better than MRI?", True),
         ("Is it A or B that matters?", True),
+        ("Is MR or CT preferred in pregnancy for an adrenal nodule?", False),
+        ("Is ultrasound or CT the first test in children with flank pain?", False),
+        ("Should ultrasound or CT be used first?", False),
+        ("Should CT or MRI be used for stones?", False),
+        ("Should I order CT or MRI?", False),
+        ("Suspected stone: do we book an ultrasound, a CT or both?", False),
+        ("Should CT be done with or without contrast?", False),
+        ("Is CT with or without contrast better for stones?", False),
+        ("Is CT or MRI more sensitive for stones?", False),
+        ("Is low-dose CT or ultrasound the right choice?", False),
+        ("Is CT or MRI the modality of choice?", False),
+        ("Is CT or MRI first-line for stones?", False),
+        ("Is it safer to do CT or MRI?", False),
+        ("Does CT or MRI work better?", False),
+        ("CT or MRI for stones?", False),
+        ("CT versus MRI for stones?", False),
+        ("Can you list the causes of stones?", False),
+        ("Could you please explain CT urography?", False),
+        ("Can you name three causes?", False),
+        ("Can you tell me whether CT is safe?", True),
+        ("Can you predict recurrence of stones?", True),
+        ("Does aspirin or clopidogrel reduce stroke?", True),
+        ("Is CT or MRI better than ultrasound?", True),
+        ("Is CT or MRI superior to ultrasound?", True),
+        ("Is CT better than ultrasound or MRI?", True),
+        ("Is CT preferred or not?", True),
+        ("Is MR or CT preferred, yes or no?", True),
+        ("Is a dose of 5 mg or more preferred?", True),
+        ("Is CT in patients with asthma or allergy safer?", True),
+        ("Should patients with or without diabetes be screened?", True),
+        ("Should patients with asthma or allergy be premedicated?", True),
+        ("Is contrast safe in asthma or allergy?", True),
+        ("Is CT with or without contrast useful for stones?", True),
+        ("Does CT or MRI lead to better outcomes?", True),
+        ("Does rural or urban residence make a difference?", True),
+        ("Statins in the elderly: friend or foe?", True),
         ("Are low dose scans safe in pregnancy?", True),
         ("Does contrast harm the kidney?", True),
         ("does contrast harm the kidney?", True),
@@ -229,7 +264,7 @@ def test_fingerprint_follows_the_file(tmp_path: Path) -> None:
     assert models_fingerprint(tmp_path / "none.json") == "none"
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", ["evidence", "document", "question"])
 def test_shipped_models_load(name: str) -> None:
     rows = () if name == "question" else [said("CT is safe.")]
     verdict = VerdictModel.load(name)("Is CT safe?", rows, RARITY)

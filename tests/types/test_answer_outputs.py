@@ -13,11 +13,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from radrag.corpora.retractions import Flag, own_flags
 from radrag.types import AlteredQuote, Answer, Citation, Claim, Hit, Passage, Verdict
 from radrag.types.agreement import Agreement
 from radrag.types.bibtex import bibtex_key, latex_escaped
 from radrag.types.links import is_web_address, link_of
 from radrag.types.markdown import escaped
+from radrag.types.printing import NOTICE_LINKS
 
 TEXT = "We compared scans. CT found <96%> of stones & more. It is cheap."
 START = 100
@@ -28,6 +30,7 @@ CITATION = Citation(
 )
 HIT = Hit(Passage("PMID:111", START, START + len(TEXT), TEXT, ("Results",), CITATION.title, 7, {"journal": "J & R"}), 1)
 OTHER = Hit(Passage("notes", 0, 9, "x < y\nz.", (), "Note <b>", 8), 0.5)
+LOOK_UP = "look the notice up at the source before relying on this"
 ANSWER = Answer(
     "Is CT <good> *now*?",
     (
@@ -162,7 +165,8 @@ def test_markdown_holds_the_whole_answer() -> None:
     assert f"(PMID:111, characters {CITATION.start} to {CITATION.end})" in shown
     assert "(contradicted by the source)" in shown
     assert "“a” is not a quote: the source has “b”" in shown
-    assert "CORRECTED: see the notice before relying on it" in shown
+    assert "(source 1: CORRECTED)" in shown
+    assert f"CORRECTED: {LOOK_UP}" in shown
     links = [child.attrs["href"] for child in inner(tokens) if child.type == "link_open"]
     assert links == ["https://pubmed.ncbi.nlm.nih.gov/111/"]
     assert "html" not in {child.type.split("_")[0] for child in inner(tokens)}
@@ -211,7 +215,7 @@ def test_html_highlights_what_is_cited_and_links_to_it() -> None:
     assert page.open == []
     assert page.marks == {"cited-1": QUOTE}
     links = [attributes["href"] for tag, attributes in page.tags if tag == "a"]
-    assert links == ["#cited-1", "https://pubmed.ncbi.nlm.nih.gov/111/"]
+    assert links == ["#cited-1", "https://pubmed.ncbi.nlm.nih.gov/111/", "#claim-1"]
     assert TEXT in page.text
     for part in (ANSWER.question, QUOTE, CITATION.title, "characters 119–151", "x < y\nz.", ANSWER.warnings[0], "[9]"):
         assert part in page.text
@@ -239,7 +243,8 @@ def test_overlapping_stretches_are_each_marked_once() -> None:
     assert TEXT in page.text
     hrefs = [attributes["href"] for tag, attributes in page.tags if tag == "a" and attributes["href"][0] == "#"]
     ids = [attributes["id"] for _, attributes in page.tags if "id" in attributes]
-    assert sorted(href[1:] for href in hrefs) == sorted(ids)
+    assert sorted({href[1:] for href in hrefs}) == ["cited-1", "cited-2", "cited-3", "claim-1"]
+    assert sorted(set(ids) - {href[1:] for href in hrefs}) == ["found-1", "source-1"]  # what names a section
 
 
 @settings(max_examples=25)
@@ -250,8 +255,9 @@ def test_any_answer_becomes_a_page_whose_tags_are_ours(answer: Answer) -> None:
     ids = [attributes["id"] for _, attributes in page.tags if "id" in attributes]
     assert len(ids) == len(set(ids))
     hrefs = [attributes["href"] for tag, attributes in page.tags if tag == "a"]
-    assert all(href.startswith(("#cited-", "https://", "http://")) for href in hrefs)
+    assert all(href.startswith(("#cited-", "#claim-", "https://", "http://")) for href in hrefs)
     assert {href[1:] for href in hrefs if href[0] == "#"} <= set(ids)
+    assert {one["aria-labelledby"] for tag, one in page.tags if tag == "section"} <= set(ids)
     answer.to_html().encode()
 
 
@@ -264,7 +270,7 @@ def test_an_unsafe_address_is_no_link(url: str) -> None:
     odd = replace(CITATION, document_id="a", url=url)
     assert link_of(odd) == ""
     answer = replace(ANSWER, claims=(Claim("x", (odd,), True, 1.0),))
-    assert [a["href"] for tag, a in Page(answer.to_html()).tags if tag == "a"] == ["#cited-1"]
+    assert [a["href"] for tag, a in Page(answer.to_html()).tags if tag == "a"] == ["#cited-1", "#claim-1"]
     assert "link_open" not in {child.type for child in inner(rendered(answer.to_markdown()))}
 
 
@@ -283,11 +289,86 @@ def test_level_and_size_of_a_study_and_its_flags_stand_in_every_output() -> None
     )
     answer = replace(ANSWER, claims=(Claim("x", (graded,), True, 1.0),))
     said = "2018. cohort, inferred, n = 121"
-    warned = "EXPRESSION OF CONCERN: see the notice before relying on it"
+    warned = f"EXPRESSION OF CONCERN: {LOOK_UP}"
     for shown in (str(answer), plain(rendered(answer.to_markdown())), Page(answer.to_html()).text):
         assert said in " ".join(shown.split())
         assert warned in shown
     assert "note = {EXPRESSION OF CONCERN; cohort, inferred, n = 121; cited from PMID:111}" in answer.to_bibtex()
+
+
+def test_a_flag_names_the_notice_of_its_record_and_links_it() -> None:
+    record = {"erratum_in": ["222", "J Stones. 2019 <3>:4", "222"], "retraction_in": ["333"], "update_in": "444"}
+    flagged = replace(CITATION, flags=("expression of concern", "corrected", "updated"))
+    known = Hit(replace(HIT.passage, metadata=record), 1.0)
+    answer = replace(ANSWER, claims=(Claim("x", (flagged,), True, 1.0),), evidence=(OTHER, known))
+    lines = [
+        f"EXPRESSION OF CONCERN: {LOOK_UP}",
+        "CORRECTED (PMID:222, J Stones. 2019 <3>:4): read those notices before relying on this",
+        f"UPDATED: {LOOK_UP}",
+    ]
+    page, tokens = Page(answer.to_html()), rendered(answer.to_markdown())
+    for shown in (" ".join(str(answer).split()), plain(tokens), page.text):
+        assert all(line in shown for line in lines)
+        assert "333" not in shown
+        assert "source 1: EXPRESSION OF CONCERN, CORRECTED, UPDATED" in shown
+    linked = {one.attrs["href"] for one in inner(tokens) if one.type == "link_open"}
+    assert linked == {"https://pubmed.ncbi.nlm.nih.gov/111/", "https://pubmed.ncbi.nlm.nih.gov/222/"}
+    assert linked <= {one["href"] for tag, one in page.tags if tag == "a"}
+    one = replace(answer, evidence=(Hit(replace(HIT.passage, metadata={"erratum_in": ["222"]}), 1.0),))
+    assert "CORRECTED (PMID:222): read that notice before relying on this" in str(one)
+
+
+def test_a_flag_is_shown_as_it_is() -> None:
+    odd = replace(CITATION, flags=("<i>*odd*",))
+    answer = replace(ANSWER, claims=(Claim("x", (odd,), True, 1.0),))
+    for shown in (plain(rendered(answer.to_markdown())), Page(answer.to_html()).text):
+        assert "(source 1: <I>*ODD*)" in shown
+        assert f"<I>*ODD*: {LOOK_UP}" in shown
+
+
+def test_every_flag_of_a_record_knows_where_its_notice_is_named() -> None:
+    for flag, names in NOTICE_LINKS.items():
+        assert [own_flags({name: ["1"]}) for name in names] == [(flag,)] * len(names)
+    assert set(NOTICE_LINKS) == {flag.value for flag in Flag}
+
+
+def test_warnings_stand_before_the_claims_and_sources_in_every_output() -> None:
+    answer = replace(ANSWER, warnings=("The patient is <pregnant>; the source speaks of men.",))
+    for shown in (str(answer), plain(rendered(answer.to_markdown())), Page(answer.to_html()).text):
+        assert shown.index("The patient is <pregnant>") < shown.index("CT found <96%> of stones. [1]".split(" [")[0])
+        assert shown.index("The patient is <pregnant>") < shown.index("Sources")
+        assert "Note: " not in shown
+    assert '<p class="differ">The patient is &lt;pregnant&gt;' in answer.to_html()
+    none = replace(answer, abstained=True, reason="x", verdict=None)
+    text = Page(none.to_html()).text
+    assert text.index("The patient is") < text.index("Drafted, and not") < text.index("CT found")
+
+
+def test_every_source_is_named_and_leads_back_to_what_it_is_cited_for() -> None:
+    other = replace(CITATION, key=2, document_id="PMID:222", passage_id=9)
+    texts = (Claim("one", (CITATION,), True, 1.0), Claim("two", (other, CITATION), True, 1.0))
+    found = Hit(replace(OTHER.passage, document_id="PMID:333", title="Found"), 0.5)
+    page = replace(ANSWER, claims=texts, evidence=(HIT, found)).to_html()
+    sources = re.findall(r'<section class="source" aria-labelledby="([^"]+)">(.+?)</section>', page, re.DOTALL)
+    assert [name for name, _ in sources] == ["source-1", "source-2", "found-1"]
+    assert all(f'<h3 id="{name}">' in inside for name, inside in sources)
+    assert [re.findall(r"#(claim-\d)", inside) for _, inside in sources] == [["claim-1", "claim-2"], ["claim-2"], []]
+    assert re.findall(r'<li id="(claim-\d)"', page) == ["claim-1", "claim-2"]
+    assert 'href="https://pubmed.ncbi.nlm.nih.gov/333/"' in sources[2][1]
+
+
+def test_documents_that_disagree_are_linked() -> None:
+    told = Agreement(("PMID:222",), ("PMID:123456789",), (), ("Known to conflict: A? [PMID:5: CORRECTED]",))
+    links = [one["href"] for tag, one in Page(replace(ANSWER, agreement=told).to_html()).tags if tag == "a"]
+    assert links[:2] == ["https://pubmed.ncbi.nlm.nih.gov/5/", "https://pubmed.ncbi.nlm.nih.gov/222/"]
+    assert not any("12345678" in link for link in links)
+
+
+def test_an_answer_without_sources_claims_none() -> None:
+    none = Answer("Q?", abstained=True, reason="x")
+    for shown in (str(none), none.to_markdown(), none.to_html()):
+        assert "Machine-made" in shown
+        assert "cited" not in Page(shown).text
 
 
 def test_what_sources_are_known_to_disagree_on_is_shown_and_escaped() -> None:

@@ -30,6 +30,7 @@ from radrag.metrics import (
 from radrag.types import Answer, Question
 
 _NONE = Submitted()
+_NAMED = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +39,7 @@ class OfficialScores:
 
     Attributes:
         rows: Measure and figure, in the order of the official tables.
-        unscored: Questions that a part leaves out, or that have no submission, by reason.
+        unscored: Questions that a part leaves out, or that have no submission, and answers to others, by reason.
     """
 
     rows: tuple[tuple[str, Estimate], ...]
@@ -140,7 +141,13 @@ def ideal_measures(questions: Sequence[BioASQQuestion]) -> tuple[Measure, ...]:
 
 
 def _absent(questions: Sequence[BioASQQuestion], submissions: Mapping[str, Submitted]) -> dict[str, int]:
-    return {"questions are not in the submission": sum(question.id not in submissions for question in questions)}
+    known = {question.id for question in questions}
+    strange = [name for name in submissions if name not in known]
+    named = ", ".join(strange[:_NAMED]) + (", ..." if len(strange) > _NAMED else "")
+    return {
+        "questions are not in the submission": sum(question.id not in submissions for question in questions),
+        f"answers to questions that are not in the gold ({named})": len(strange),
+    }
 
 
 def _some(counts: Mapping[str, int]) -> dict[str, int]:

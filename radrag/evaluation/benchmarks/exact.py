@@ -6,6 +6,7 @@ for a name alone would give the name as its ideal answer too.
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 from collections.abc import Iterable, Sequence
@@ -61,6 +62,18 @@ class InForms:
         """Return it with the generator of its pipeline counted."""
         counted, meter = metered(self._pipeline)
         return type(self)(counted, self._questions), meter
+
+    @property
+    def _reader(self) -> Any:
+        """The reader of its pipeline: whether it samples, and with which seed, is asked of and set in a reader."""
+        return getattr(self._pipeline, "_reader", None)
+
+    @_reader.setter
+    def _reader(self, reader: Any) -> None:
+        other = copy.copy(self._pipeline)
+        other._reader = reader
+        other.__dict__.pop("_reader_fingerprint", None)  # it was computed from the other reader
+        self._pipeline = other
 
     @property
     def manifest(self) -> dict[str, Any]:
@@ -133,8 +146,9 @@ def _both(one: Cost, other: Cost) -> Cost:
     def total(a: int | None, b: int | None) -> int | None:
         return None if a is None or b is None else a + b
 
+    measured = [run.own_peak for run in (one, other) if run.peak_bytes] or [False]  # a run from the cache holds nothing
     return Cost(
         one.side, round(one.seconds + other.seconds, 3), one.items + other.items,
         total(one.prompt_tokens, other.prompt_tokens), total(one.new_tokens, other.new_tokens),
-        max(one.peak_bytes, other.peak_bytes), one.own_peak and other.own_peak, max(one.gpu_bytes, other.gpu_bytes),
+        max(one.peak_bytes, other.peak_bytes), all(measured), max(one.gpu_bytes, other.gpu_bytes),
     )  # fmt: skip

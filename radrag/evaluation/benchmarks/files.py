@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from radrag.corpora.rows import unique_keys
 from radrag.errors import CorpusError
 
 _GZIP = b"\x1f\x8b"
@@ -42,8 +43,10 @@ def read_json(path: str | Path, sha256: str | None = None) -> tuple[Any, str]:
     try:
         text = (gzip.decompress(raw) if raw[:2] == _GZIP else raw).decode("utf-8")
         if path.name.removesuffix(".gz").endswith(".jsonl"):
-            return [json.loads(line, object_pairs_hook=_unique) for line in text.split("\n") if line.strip()], digest
-        return json.loads(text, object_pairs_hook=_unique), digest
+            return [
+                json.loads(line, object_pairs_hook=unique_keys) for line in text.split("\n") if line.strip()
+            ], digest
+        return json.loads(text, object_pairs_hook=unique_keys), digest
     except (OSError, EOFError, ValueError) as error:
         raise CorpusError(f"is not JSON ({error}); fetch it again", file=path) from error
 
@@ -54,11 +57,3 @@ def field(record: Any, key: str, kind: type, path: object, name: object) -> Any:
     if not isinstance(value, kind):
         raise CorpusError(f"must be {kind.__name__}, got {value!r:.80}", file=path, record=name, field=key)
     return value
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    made = dict(pairs)
-    if len(made) < len(pairs):
-        names = [key for key, _ in pairs]
-        raise ValueError(f"the key {next(key for key in names if names.count(key) > 1)!r} stands twice")
-    return made

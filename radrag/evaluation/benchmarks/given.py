@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from radrag.corpora.retractions import own_flags
 from radrag.indexes.tokens import tokenize
 from radrag.types import Document, Hit, Passage
 
@@ -60,6 +61,10 @@ class GivenPassages:
         if document_id not in self._by_id:
             raise KeyError(f"no document {document_id!r} is given with any question")
         return self._by_id[document_id]
+
+    def flags(self, names: Sequence[str]) -> dict[str, tuple[str, ...]]:
+        """Return what the records of documents say was published against them; nothing of one that is not given."""
+        return {name: own_flags(self._by_id[name].metadata) if name in self._by_id else () for name in names}
 
     def rarity(self, terms: Sequence[str]) -> dict[str, float]:
         """Return the inverse document frequency of terms over all passages given, as an index has it."""

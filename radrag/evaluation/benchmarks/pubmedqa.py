@@ -127,6 +127,11 @@ def _chosen(records: dict[str, dict[str, Any]], truth: Any, path: object) -> dic
     if not isinstance(truth, dict) or not truth:
         raise CorpusError("expected an object of verdicts by PMID, as in test_ground_truth.json", file=path)
     for pmid, verdict in truth.items():
+        if verdict not in VERDICTS:
+            raise CorpusError(
+                f"expected PMID: yes|no|maybe, as in test_ground_truth.json, got {type(verdict).__name__} "
+                f"{verdict!r:.40}", file=path, record=pmid,
+            )  # fmt: skip
         if pmid not in records:
             raise CorpusError(
                 "this PMID is not among the questions; take both files from one release", file=path, record=pmid

@@ -19,6 +19,8 @@ from radrag.generation.recorded import RecordedGenerator
 from radrag.types import Answer
 
 RULES: dict[str, Read] = {"benchmark": by_benchmark, "strict": strictly}
+_FIELDS = ("id", "question", "options", "gold", "model", "setting", "output")
+_EXPECTED = f"expected objects with {', '.join(_FIELDS)}"
 NOT_RECORDED = "no output was recorded for this question"
 RIGHT = Measure("right option", verdict_right)
 
@@ -109,14 +111,20 @@ def recorded_systems(path: str | Path, *, sha256: str | None = None) -> Recordin
     questions: dict[str, ChoiceQuestion] = {}
     outputs: dict[tuple[str, str], list[dict[str, str]]] = {}
     letters: dict[tuple[str, str], dict[str, str]] = {}
+    if not isinstance(rows, list):
+        raise CorpusError(f"{_EXPECTED}, one on each line (.jsonl), got one {type(rows).__name__}", file=path)
     for number, row in enumerate(rows, start=1):
+        missing = [name for name in _FIELDS if not isinstance(row, Mapping) or name not in row]
+        if missing:
+            found = f"it lacks {', '.join(missing)}" if isinstance(row, Mapping) else f"got {type(row).__name__}"
+            raise CorpusError(f"{_EXPECTED}; {found}", file=path, record=number)
         try:
             made = ChoiceQuestion(row["id"], row["question"], row["options"], row["gold"], row.get("task", ""))
             key = (row["model"], row["setting"])
             said = outputs.setdefault(key, [])
             if row["output"]:  # an empty text is what is left of a call that gave nothing, not an answer
                 said.append({"id": row["id"], "output": row["output"]})
-        except (KeyError, TypeError, ValueError) as error:
+        except (TypeError, ValueError) as error:
             raise CorpusError(f"is no recorded output: {error}", file=path, record=number) from error
         if questions.setdefault(made.id, made) != made:
             raise CorpusError(

@@ -77,10 +77,12 @@ class Section:
 
 
 def figure(estimate: Estimate | None, *, signed: bool = False) -> str:
-    """Show a figure with its interval."""
+    """Show a figure with its interval; one without width, as all items scored alike, is shown as a dash."""
     if estimate is None:
         return "–"
     sign = "+" if signed else ""
+    if estimate.low == estimate.high:
+        return f"{estimate.value:{sign}.3f} [–]"
     return f"{estimate.value:{sign}.3f} [{estimate.low:{sign}.3f}, {estimate.high:{sign}.3f}]"
 
 

@@ -49,7 +49,7 @@ def render(made: Comparison, *, title: str = "") -> str:
         *_legend(names),
         *_axis(bottom),
         *(part for place, row in enumerate(rows) for part in _drawn(row, _TOP + _ROW * place)),
-        f'<text class="quiet" x="{_EDGE}" y="{height - 18}">{items}; points with 95 % bootstrap intervals. '
+        f'<text class="quiet" x="{_EDGE}" y="{height - 18}">{items}; points with 95 % intervals. '
         "Machine-made; not a clinical validation.</text>",
     ]
     told = " ".join(_said(row, names) for row in rows)
@@ -101,7 +101,7 @@ def _drawn(row: Row, top: int) -> list[str]:
 
 
 def _value(one: Estimate) -> str:
-    return f"{one.value:.3f} [{one.low:.3f}, {one.high:.3f}]"
+    return figure(one)
 
 
 def _said(row: Row, names: Sequence[str]) -> str:

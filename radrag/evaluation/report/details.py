@@ -10,13 +10,14 @@ from radrag.evaluation.comparison import Comparison
 from radrag.evaluation.records import Reliability, Risk
 from radrag.evaluation.report import charts
 from radrag.evaluation.report.blocks import Block, Chart, Grid, Text, figure
+from radrag.metrics.slices import wilson
 
 
 def calibration(made: Comparison) -> Iterator[Block]:
     """Yield reliability diagrams and risk-coverage curves of both sides."""
     if made.calibration:
         series = tuple(_reliability(one, _style(made, one.side)) for one in made.calibration)
-        svg = charts.lines(series, ("how sure it was", "how often it was right"), diagonal=True)
+        svg = charts.lines(series, ("stated probability", "share that was right"), diagonal=True)
         alt = " ".join(f"{one.side}: calibration error {figure(one.error)}." for one in made.calibration)
         yield Chart("Stated probability against the share that was right", svg, f"{alt} On the diagonal both agree.")
         rows = tuple(
@@ -24,7 +25,7 @@ def calibration(made: Comparison) -> Iterator[Block]:
                 f"{one.side}, {cell.low:.2f} to {cell.high:.2f}",
                 str(cell.n),
                 f"{cell.confidence:.3f}",
-                f"{cell.accuracy:.3f}",
+                figure(wilson(round(cell.accuracy * cell.n), cell.n)),
             )
             for one in made.calibration
             for cell in one.bins
@@ -32,12 +33,17 @@ def calibration(made: Comparison) -> Iterator[Block]:
         )
         yield Grid("Calibration in bins", ("bin", "n", "mean probability", "share right"), rows, folded=True)
         errors = "; ".join(f"{one.side} {figure(one.error)}, n = {one.error.n}" for one in made.calibration)
-        yield Text(f"Expected calibration error in {len(made.calibration[0].bins)} bins: {errors}.")
+        yield Text(
+            f"Expected calibration error in {len(made.calibration[0].bins)} bins: {errors}. The probability is the one "
+            "stated for a verdict or a label. Intervals of bins are Wilson's and take items as independent; a bin of a "
+            "few items says little."
+        )
     if made.risk:
         risks = tuple(_risk(one, _style(made, one.side)) for one in made.risk)
-        svg = charts.lines(risks, ("share kept, the surest first", "share of those that is wrong"))
+        kind = made.risk[0].kind or "score"
+        svg = charts.lines(risks, (f"share kept, the highest {kind} first", "share of those that is wrong"))
         alt = " ".join(
-            f"{one.side}: {point.risk:.3f} wrong of the surest {point.coverage:.0%}."
+            f"{one.side}: {point.risk:.3f} wrong of the {point.coverage:.0%} with the highest {one.kind or 'score'}."
             for one in made.risk
             for point in (one.points[0], one.points[len(one.points) // 2])
         )
@@ -48,10 +54,15 @@ def calibration(made: Comparison) -> Iterator[Block]:
             for one in made.risk
             for point in one.points
         )  # fmt: skip
-        columns = ("kept", "n", "confidence at least", "wrong")
+        columns = ("kept", "n", f"{kind} at least", "wrong")
         yield Grid("Risk at each coverage", columns, points, folded=True)
         areas = "; ".join(f"{one.side} {one.aurc:.3f}, n = {one.n} answered items" for one in made.risk)
         yield Text(f"Area under the risk-coverage curve (low is good): {areas}.")
+        if any(one.kind == "evidence score" for one in made.risk):
+            yield Text(
+                "The evidence score rates how far what was retrieved bears on the question, and decides whether it is "
+                "answered; it is not the probability of the verdict."
+            )
 
 
 def retrieval(made: Comparison) -> Iterator[Block]:
@@ -76,8 +87,8 @@ def failures(made: Comparison) -> Iterator[Block]:
     else:
         yield Text("Neither side abstained, warned, or cited what does not exist.")
     if made.unscored:
-        lost = tuple((reason, str(number)) for reason, number in made.unscored.items())
-        yield Grid("Not scored", ("why", "items"), lost)
+        lost = tuple((reason, str(number or "none")) for reason, number in made.unscored.items())
+        yield Grid("Figures left out, or not of all items", ("figure, and why", "items that this is about"), lost)
     else:
         yield Text("Every figure could be computed.")
 
@@ -129,8 +140,9 @@ def methods(made: Comparison) -> Iterator[Block]:
         "Intervals hold 95 %, from 2,000 bootstrap resamples. Both sides are scored on the same items and the same "
         "draws. p is two-sided and corrected by Holm's method over all rows of its table (over all variants; over all "
         "parts), so that the whole table errs at most as often as one test. A figure counts as better or worse only if "
-        "its corrected p is at most 0.05 and its interval leaves out 0. An interval without width means that all items "
-        "scored alike, and overstates what few items can show."
+        "its corrected p is at most 0.05 and its interval leaves out 0; where only the interval does, that is said. A "
+        "share of 0 or 1 has Wilson's interval (of as many groups, if items come in groups), as resampling gives it "
+        "none; [–] marks any other figure whose items all scored alike, of which resampling cannot say how sure it is."
     )
 
 
@@ -147,11 +159,16 @@ def _style(made: Comparison, side: str) -> str:
 
 def _reliability(one: Reliability, style: str) -> charts.Series:
     points = tuple(
-        charts.Point(cell.confidence, cell.accuracy, cell.accuracy, cell.accuracy)
+        charts.Point(cell.confidence, cell.accuracy, *_bounds(cell.accuracy, cell.n))
         for cell in one.bins
         if cell.confidence is not None and cell.accuracy is not None
     )
     return charts.Series(one.side, points, style)
+
+
+def _bounds(share: float, n: int) -> tuple[float, float]:
+    made = wilson(round(share * n), n)
+    return made.low, made.high
 
 
 def _risk(one: Risk, style: str) -> charts.Series:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+from radrag.evaluation.cases import first_words, last_words, words
 from radrag.evaluation.comparison import Comparison
 from radrag.evaluation.diff import Difference
-from radrag.evaluation.records import Case, Said
+from radrag.evaluation.records import Case
 from radrag.evaluation.report import changes
 from radrag.evaluation.report.blocks import Block, Cases, Chart, Grid, Section, Text
 from radrag.evaluation.report.sections import sections
 from radrag.types.markdown import escaped
+
+_CONTEXT = 60
 
 
 def render(made: Comparison, *, cases: int = 5) -> str:
@@ -61,20 +64,14 @@ def _cell(text: str) -> str:
 def _case(case: Case, names: tuple[str, str]) -> str:
     lines = [f"- {escaped(case.id)}: {escaped(case.text)}", f"  - expected: {escaped(case.expected)}"]
     for name, said in zip(names, (case.system, case.baseline), strict=True):
-        lines += [f"  - {escaped(name)}: {escaped(words(said))}"]
+        score = "" if said.confidence is None else f" ({said.confidence_kind or 'score'} {said.confidence:.2f})"
+        lines += [f"  - {escaped(name)}{score}: {escaped(words(said))}"]
         for source in said.sources:
-            flags = f" ({', '.join(source.flags).upper()})" if source.flags else ""
+            flags = f" {escaped(', '.join(source.flags).upper())}" if source.flags else ""
+            before, after = last_words(source.before, _CONTEXT), first_words(source.after, _CONTEXT)
             lines.append(
-                f"    - \\[{source.key}\\] {escaped(source.title)}{escaped(flags)}: {escaped(source.before[-60:])} "
-                f"**{escaped(source.quote)}** {escaped(source.after[:60])}"
+                f"    - \\[{source.key}\\] {escaped(source.title)}{flags}: {escaped(before)} "
+                f"**{escaped(source.quote)}** {escaped(after)}"
             )
+        lines += [f"    - note: {escaped(note)}" for note in said.notes]
     return "\n".join(lines)
-
-
-def words(said: Said) -> str:
-    """Return what a side said, with what it withheld."""
-    if said.abstained:
-        return f"no answer ({said.reason})" if said.reason else f"withheld: {said.text or said.verdict}"
-    if said.verdict and not said.text.startswith(said.verdict):
-        return f"{said.verdict.capitalize()}. {said.text}".strip()
-    return said.text or "(nothing)"

@@ -9,18 +9,18 @@ from html import escape
 from importlib.resources import files
 
 from radrag._version import __version__
+from radrag.evaluation.cases import words
 from radrag.evaluation.comparison import Comparison
 from radrag.evaluation.diff import Difference
-from radrag.evaluation.records import Case, Said, Source
+from radrag.evaluation.records import LEVEL, Case, Said, Source
 from radrag.evaluation.report import changes
 from radrag.evaluation.report.blocks import Block, Cases, Chart, Grid, Section, Text
-from radrag.evaluation.report.markdown import words
 from radrag.evaluation.report.sections import sections
 
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
 _SIGNS = {
     **{"better": "good", "gain": "good", "worse": "bad", "regression": "bad"},
-    **{"no difference shown": "level", "no change shown": "level"},
+    **{LEVEL: "level", "no change shown": "level"},
 }
 _JUDGED = {
     **{"label": ("right label", "wrong label"), "verdict": ("right verdict", "no right verdict")},
@@ -130,6 +130,8 @@ def _cell(text: str) -> str:
     sign = _SIGNS.get(text)
     if sign is not None:
         return f'<span class="badge {sign}">{escape(text)}</span>'
+    if text.startswith(("better ", "worse ")) and text.endswith(("not after it", "not by its test")):
+        return f'<span class="level">{escape(text)}</span>'
     return _FIGURE.sub(r'<span class="figure">\g<0></span>', escape(text)) if len(text) < _SHORT else escape(text)
 
 
@@ -152,7 +154,8 @@ def _judged(right: bool | None, basis: str) -> str:
 
 
 def _side(name: str, said: Said, style: str, basis: str) -> str:
-    sure = "" if said.confidence is None else f' <span class="quiet">confidence {said.confidence:.2f}</span>'
+    kind = escape(said.confidence_kind or "score")
+    sure = "" if said.confidence is None else f' <span class="quiet">{kind} {said.confidence:.2f}</span>'
     sources = "".join(_source(source) for source in said.sources)
     notes = "".join(f"<li>{escape(note)}</li>" for note in said.notes)
     return (

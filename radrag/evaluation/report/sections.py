@@ -6,7 +6,7 @@ import statistics
 from collections.abc import Iterator, Sequence
 
 from radrag.evaluation.comparison import Comparison
-from radrag.evaluation.records import Case, Row
+from radrag.evaluation.records import LEVEL, Case, Row
 from radrag.evaluation.report import charts
 from radrag.evaluation.report.blocks import Block, Cases, Chart, Grid, Section, Text, chance, count, figure
 from radrag.evaluation.report.details import calibration, cost, failures, manifest, methods, retrieval
@@ -74,12 +74,26 @@ def _headline(made: Comparison) -> Iterator[Block]:
     first = sentence(made.rows[0], names)
     yield Text(first[:1].upper() + first[1:], strong=True)
     yield from _declined(made)
-    said = [row.verdict() for row in made.rows]
-    yield Text(
-        f"Of {len(said)} figures {made.system} is better than {made.baseline} on {said.count('better')}, worse on "
-        f"{said.count('worse')}, and {said.count('no difference shown')} show no difference."
-    )
+    yield Text(_counted(made))
     yield Text("Machine-made figures on a set of test items; not a clinical validation.")
+
+
+def _counted(made: Comparison) -> str:
+    """Say how many figures differ, and apart from them how many do so by their interval alone."""
+    said = [row.verdict() for row in made.rows]
+    better, worse, level = (said.count(one) for one in ("better", "worse", LEVEL))
+    apart = [one for one in said if one not in ("better", "worse", LEVEL)]
+    ahead = sum(one.startswith("better") for one in apart)
+    unsure = (
+        f"the intervals of {len(apart)} more leave out 0, but the corrected p does not bear them out (better on "
+        f"{ahead}, worse on {len(apart) - ahead}); "
+        if apart
+        else ""
+    )
+    return (
+        f"Of {len(said)} figures {made.system} is better than {made.baseline} on {better} and worse on {worse}; "
+        f"{unsure}{level} show no difference."
+    )
 
 
 def _declined(made: Comparison) -> Iterator[Text]:
@@ -277,10 +291,16 @@ def _cases(made: Comparison, most: int) -> Iterator[Block]:
     )
     for title, found in parts:
         if found and most:
-            shown = tuple(sorted(found, key=_surest)[:most])
-            note = f"{len(found)} of {len(judged)} judged items; the {len(shown)} it was surest of are shown."
+            shown = tuple(sorted(found, key=_by_score)[:most])
+            note = f"{len(found)} of {len(judged)} judged items; {_chosen(shown, made.system)}."
             yield Cases(title, note, shown, names)
 
 
-def _surest(case: Case) -> tuple[float, str]:
+def _chosen(shown: Sequence[Case], name: str) -> str:
+    """Say by what these cases were chosen."""
+    kind = next((case.system.confidence_kind or "score" for case in shown if case.system.confidence is not None), "")
+    return f"shown: {len(shown)}, by the highest {kind} of {name}" if kind else f"shown: {len(shown)}, by name"
+
+
+def _by_score(case: Case) -> tuple[float, str]:
     return -(case.system.confidence or 0.0), case.id
