@@ -11,6 +11,7 @@ from pathlib import Path
 
 import radrag as rr
 from radrag.corpora import corpus_folder
+from radrag.errors import RadragError
 
 QUESTIONS = [
     "Must breastfeeding be interrupted after iodinated contrast?",
@@ -36,4 +37,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except (RadragError, OSError, ValueError) as error:
+        raise SystemExit(f"ask_my_guidelines.py: {error}") from error

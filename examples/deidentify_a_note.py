@@ -10,6 +10,7 @@ import argparse
 from pathlib import Path
 
 from radrag.corpora.deidentify import deidentify
+from radrag.errors import RadragError
 
 NOTE = """Mr. Walter Oyelowo (MRN 00482917, DOB 03/14/1951), a 73-year-old man from Tarrytown with Parkinson's disease,
 was seen at Harrow Creek Hospital on January 8, 2023 by Dr. Ingrid Halvorsen. CT chest: 6 mm nodule, Fleischner
@@ -34,4 +35,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except (RadragError, OSError, ValueError) as error:
+        raise SystemExit(f"deidentify_a_note.py: {error}") from error

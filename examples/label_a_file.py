@@ -12,6 +12,7 @@ import tempfile
 from pathlib import Path
 
 import radrag as rr
+from radrag.errors import RadragError
 from radrag.labelling.batches import BatchProgress, predict_file
 
 
@@ -50,4 +51,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except (RadragError, OSError, ValueError) as error:
+        raise SystemExit(f"label_a_file.py: {error}") from error

@@ -12,6 +12,8 @@ import tempfile
 from pathlib import Path
 
 import radrag as rr
+from radrag.corpora.rows import csv_rows
+from radrag.errors import RadragError
 
 
 def write_samples(labelled: Path, unlabelled: Path) -> None:
@@ -40,8 +42,7 @@ def main() -> None:
         args.labelled, args.unlabelled = Path("fifty_notes.csv"), Path("new_notes.csv")
         write_samples(args.labelled, args.unlabelled)
     examples = list(rr.read_labelled_notes(args.labelled, text="note"))
-    with args.unlabelled.open(newline="", encoding="utf-8") as file:
-        new = [row["note"] for row in csv.DictReader(file)]
+    new = [row.filled("note") for row in csv_rows(args.unlabelled)] or parser.error(f"{args.unlabelled} holds no note")
     with tempfile.TemporaryDirectory() as folder, rr.HybridIndex.create(Path(folder) / "index") as index:
         index.add(rr.load_protocols())
         labels = rr.LabelSet.from_protocols(d for d in index.documents() if d.id in {e.label for e in examples})
@@ -56,4 +57,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except (RadragError, OSError, ValueError) as error:
+        raise SystemExit(f"label_my_csv.py: {error}") from error

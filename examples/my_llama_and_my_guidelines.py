@@ -12,6 +12,7 @@ from pathlib import Path
 
 import radrag as rr
 from radrag.corpora import corpus_folder
+from radrag.errors import RadragError
 
 NOTE = "Notes: r/o stone. History: 35M with left flank pain and hematuria"
 QUESTION = "Must breastfeeding be interrupted after iodinated contrast?"
@@ -41,4 +42,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except (RadragError, OSError, ValueError) as error:
+        raise SystemExit(f"my_llama_and_my_guidelines.py: {error}") from error

@@ -10,6 +10,7 @@ import tempfile
 from pathlib import Path
 
 import radrag as rr
+from radrag.errors import RadragError
 
 ARTICLE = """<PubmedArticle><MedlineCitation><PMID Version="1">{pmid}</PMID><Article><Journal><JournalIssue><PubDate>
 <Year>2020</Year></PubDate></JournalIssue><Title>Made-up Journal</Title></Journal><ArticleTitle>{title}</ArticleTitle>
@@ -46,4 +47,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except (RadragError, OSError, ValueError) as error:
+        raise SystemExit(f"pubmed_to_answers.py: {error}") from error

@@ -11,6 +11,7 @@ import tempfile
 from pathlib import Path
 
 import radrag as rr
+from radrag.errors import RadragError
 
 
 def main() -> None:
@@ -29,4 +30,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except (RadragError, OSError, ValueError) as error:
+        raise SystemExit(f"rag_or_not.py: {error}") from error

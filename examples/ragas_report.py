@@ -13,6 +13,7 @@ import tempfile
 from pathlib import Path
 
 import radrag as rr
+from radrag.errors import RadragError
 from radrag.evaluation.chat_server import ChatServer
 from radrag.evaluation.ragas_runs import evaluate_ragas
 
@@ -38,4 +39,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except (RadragError, OSError, ValueError) as error:
+        raise SystemExit(f"ragas_report.py: {error}") from error

@@ -12,6 +12,7 @@ import tempfile
 from pathlib import Path
 
 import radrag as rr
+from radrag.errors import RadragError
 from radrag.generation._loading import Source, load_tokenizer
 from radrag.training import grouped_split, label_accuracy, load_preset, merge, plan_run, train_qlora
 from radrag.training.small_llama import protocol_records
@@ -57,4 +58,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except (RadragError, OSError, ValueError) as error:
+        raise SystemExit(f"tune_a_llama.py: {error}") from error

@@ -241,6 +241,10 @@ def test_top_level_holds_what_it_should(tracked: list[str]) -> None:
     assert {name.split("/")[0] for name in tracked} - TOP_LEVEL == set()
 
 
+def test_no_leftovers_of_merges_and_editors(tracked: list[str]) -> None:
+    assert [name for name in tracked if name.endswith((".orig", ".rej", ".bak"))] == []
+
+
 def test_no_path_of_one_machine(tracked: list[str]) -> None:
     needles = ["/" + place + "/" for place in ("work", "root")]
     found = []

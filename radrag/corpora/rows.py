@@ -59,7 +59,8 @@ class Row:
         return self.filled(field)
 
 
-def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return an object of JSON; refuse one that says a key twice, of which ``json`` keeps the last."""
     record = dict(pairs)
     if len(record) < len(pairs):
         keys = [key for key, _ in pairs]
@@ -88,7 +89,7 @@ def json_rows(path: Path) -> Iterator[Row]:
         if not line.strip():
             continue
         try:
-            record = json.loads(line, object_pairs_hook=_unique_keys, parse_constant=_not_json)
+            record = json.loads(line, object_pairs_hook=unique_keys, parse_constant=_not_json)
             _refuse_unstorable(line, record)
         except (ValueError, RecursionError) as error:
             raise CorpusError(f"not a JSON object on one line: {error}", file=path, record=number) from error

@@ -163,9 +163,7 @@ def load_claims(split: Literal["development", "test"] = "development") -> list[L
         ValueError: If there is no such split.
         CorpusError: If the file is missing, is not what the data card says, or a record cannot be read.
     """
-    if split not in ("development", "test"):
-        raise ValueError(f"split must be 'development' or 'test', got {split!r}")
-    return list(read_claims(_checked_file("claims", f"{split}.jsonl")))
+    return list(read_claims(_checked_file("claims", f"{_judged(split)}.jsonl")))
 
 
 def load_near_misses(split: Literal["development", "test"] = "development") -> list[DocumentQuestion]:
@@ -181,6 +179,11 @@ def load_near_misses(split: Literal["development", "test"] = "development") -> l
         ValueError: If there is no such split.
         CorpusError: If the file is missing, is not what the data card says, or a record cannot be read.
     """
+    return list(read_document_questions(_checked_file("questions", f"near_misses_{_judged(split)}.jsonl")))
+
+
+def _judged(split: str) -> str:
+    """Return the name of a split to fit on or to judge by, if it is one."""
     if split not in ("development", "test"):
         raise ValueError(f"split must be 'development' or 'test', got {split!r}")
-    return list(read_document_questions(_checked_file("questions", f"near_misses_{split}.jsonl")))
+    return split

@@ -71,6 +71,12 @@ class Source:
         raise ModelError(f"The files of {self.name} are not in the hub's cache.")
 
 
+def identity(source: Source) -> str:
+    """Return what a run is resumed by: the digest of local weights, or the name and revision of what is on the hub."""
+    local = Path(source.path).is_dir()
+    return weights_digest(source.folder) if local else f"{source.path}@{source.revision}"
+
+
 def load_tokenizer(source: Source) -> PreTrainedTokenizerBase:
     """Load a tokenizer that has a chat template."""
     transformers = require("transformers", extra="llama")

@@ -141,7 +141,7 @@ class Draft:
         return "".join(as_json({name: row.get(name) for name in self._names}) + "\n" for row in rows)
 
 
-_ANEW = "finish it as it was begun, choose another target, or pass resume=False to begin anew"
+_ANEW = "finish it as it was begun, choose another target, or pass resume=False (--anew) to begin anew"
 
 
 def manifest_path(target: Path) -> Path:
@@ -161,14 +161,15 @@ def finished(target: Path, key: Mapping[str, Any]) -> dict[str, Any] | None:
         manifest = json.loads(manifest_path(target).read_text(encoding="utf-8"))
     except (FileNotFoundError, ValueError) as error:
         raise CorpusError(
-            "exists and has no manifest of such a run; choose another target, or pass resume=False to replace it",
+            "exists and has no manifest of such a run; choose another target, or pass resume=False (--anew) to "
+            "replace it",
             file=target,
         ) from error
     same = isinstance(manifest, dict) and manifest.get("key") == dict(key)
     if not same or {name: manifest["output"][name] for name in ("sha256", "bytes")} != file_digest(target):
         raise CorpusError(
-            "exists and was made from something else, or altered; choose another target, or pass resume=False to "
-            "replace it",
+            "exists and was made from something else, or altered; choose another target, or pass resume=False "
+            "(--anew) to replace it",
             file=target,
         )
     return dict(manifest)

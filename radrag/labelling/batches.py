@@ -218,7 +218,7 @@ def _told(draft: Draft, resumed_at: int, start: float) -> BatchProgress:
 def _manifest(pipeline: Labeller, key: Mapping[str, Any], source: Path, draft: Draft) -> dict[str, Any]:
     progress, read = draft.progress, file_digest(source)
     if read["sha256"] != key["source"]:
-        raise CorpusError("changed while it was read; call again with resume=False", file=source)
+        raise CorpusError("changed while it was read; call again with resume=False (--anew)", file=source)
     described = json.loads(json.dumps(dict(pipeline.manifest), ensure_ascii=False, default=str))
     return {
         "key": dict(key),

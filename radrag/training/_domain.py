@@ -88,7 +88,7 @@ def pretrain_adapter(
         tokenizer = _loading.load_tokenizer(source)
         rows, held_rows = (blocks(side, tokenizer, config.max_length) for side in (train, held))
         sha256 = texts_sha256(texts)
-        run = Run(out, {**asdict(config), "base": str(base), "revision": revision, "data": sha256, "groups": groups})
+        run = Run(out, {**asdict(config), "base": _loading.identity(source), "data": sha256, "groups": groups})
         run.begin(updates_of(len(rows), config))
         trainer = qlora._trainer(source, tokenizer, rows, held_rows, config, run)
         fitted = fit(trainer, run, config)

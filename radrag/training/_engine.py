@@ -32,14 +32,12 @@ class Fitted:
         seconds: Time in the training loop; of a resumed run, since it was resumed.
         first_loss: Loss of the first logged steps, natural log per token.
         last_loss: Loss of the last logged steps.
-        best_loss: Lowest validation loss, None if none was measured.
         history: The trainer's log, oldest first.
     """
 
     seconds: float
     first_loss: float
     last_loss: float
-    best_loss: float | None
     history: tuple[Mapping[str, float], ...]
 
 
@@ -181,8 +179,7 @@ def fit(trainer: Any, run: Run, config: QLoraConfig) -> Fitted:
     losses = [entry["loss"] for entry in history if "loss" in entry]
     if not losses:
         raise TrainingError(f"{run.folder} holds a finished run without a logged loss. Delete it and train again.")
-    measured = [entry["eval_loss"] for entry in history if "eval_loss" in entry]
-    return Fitted(seconds, losses[0], losses[-1], min(measured, default=None), history)
+    return Fitted(seconds, losses[0], losses[-1], history)
 
 
 def _keep_adapters_in_float32(model: Any) -> None:

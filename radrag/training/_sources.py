@@ -22,10 +22,11 @@ from radrag.errors import CorpusError
 from radrag.generation.prompts import neutralise_tokens
 from radrag.training.formats import read_instructions
 from radrag.training.preferences import Correction, PreferencePair, pairs_from_corrections
+from radrag.training.reader import check_contexts
 from radrag.training.records import ChatRecord, answer_records, is_complete, label_records, report_records
 from radrag.training.small_llama import HELD_SHARE, base_texts, protocol_records
 from radrag.training.splits import grouped_split
-from radrag.types import Chat, LabelledNote, Message, Status
+from radrag.types import VERDICTS, Chat, LabelledNote, Message, Status
 
 SHIPPED = "shipped"
 _STYLES = ("report", "alpaca")
@@ -187,7 +188,16 @@ def _notes(data: str | Path) -> list[LabelledNote]:
 
 
 def _rows(path: Path) -> list[Mapping[str, Any]]:
-    return [row.values for row in json_rows(path) if row.need("question")]
+    """Return the rows of questions with their abstracts; refuse one that lacks what a record is made of."""
+    found = []
+    for row in json_rows(path):
+        row.filled("question")
+        row.name("pmid")
+        if row.string("answer") not in VERDICTS:
+            row.fail(f"expected one of {', '.join(VERDICTS)}", "answer")
+        check_contexts(row)
+        found.append(row.values)
+    return found
 
 
 def _is_chats(data: str | Path) -> bool:

@@ -140,7 +140,7 @@ def train_classifier(
     rows, measured = (_rows(tokenizer, part, head) for part in (train, held))
     digests = [texts_sha256(part.texts) + texts_sha256([part.truth.tobytes().hex()]) for part in (train, held)]
     choices = {"kind": kind, "labels": names, "balanced": balanced, "long": long}
-    run = Run(Path(out), {**asdict(config), **choices, "base": str(base), "revision": revision, "data": digests})
+    run = Run(Path(out), {**asdict(config), **choices, "base": _loading.identity(source), "data": digests})
     updates = _engine.updates_of(len(rows), config)
     run.begin(updates)
     with _engine.guarded(config, source):

@@ -120,7 +120,7 @@ def train_dpo(
         rows, held_rows = (pair_rows(side, tokenizer, config.max_length) for side in (train, held))
         sha256 = texts_sha256(part for pair in (*train, *held) for part in pair_texts(pair))
         digest = None if made is None else _loading.weights_digest(made.folder)
-        choices = {"base": str(base), "revision": revision, "adapter": digest, "beta": beta, "prompts": fingerprint()}
+        choices = {"base": _loading.identity(source), "adapter": digest, "beta": beta, "prompts": fingerprint()}
         run = Run(out, {**asdict(config), **choices, "data": sha256, "train": len(train)})
         run.begin(_engine.updates_of(len(rows), config))
         trainer = _trainer(source, made, tokenizer, rows, held_rows, config, run, beta)

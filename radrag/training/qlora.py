@@ -106,7 +106,11 @@ def train_qlora(
         statistics = describe(train, tokenizer, config.max_length)
         sha256 = texts_sha256(part for record in (*train, *held) for part in _texts(record))
         under = None if adapter is None else _loading.Source(str(adapter), None, local_files_only)
-        start = {"base": _known(source), "adapter": under and _known(under), "prompts": fingerprint()}
+        start = {
+            "base": _loading.identity(source),
+            "adapter": under and _loading.identity(under),
+            "prompts": fingerprint(),
+        }
         run = Run(out, {**asdict(config), **start, "data": sha256, "train": len(train)})
         if under is not None:
             source = _loading.Source(str(merge_once(source, adapter or "", out.with_name(out.name + "-base"))))
@@ -114,18 +118,7 @@ def train_qlora(
         run.begin(updates_of(len(rows), config))
         trainer = _trainer(source, tokenizer, rows, _rows(held, tokenizer, config), config, run)
         fitted = fit(trainer, run, config)
-    made = Tuned(
-        folder=out,
-        base=source.name,
-        steps=trainer.state.global_step,
-        first_loss=fitted.first_loss,
-        last_loss=fitted.last_loss,
-        valid_loss=trainer.evaluate()["eval_loss"] if held else None,
-        accuracy=None,
-        statistics=statistics,
-        tokens=sum(len(row["input_ids"]) for row in rows),
-        seconds=fitted.seconds,
-    )
+    made = _tuned(out, source, trainer, fitted, held, statistics, rows)
     facts = {"sha256": sha256, "train": len(train), "valid": len(held), "note": data_note}
     if is_main():
         made = _write(made, trainer, tokenizer, source, config, fitted, held, facts)
@@ -182,12 +175,6 @@ def _texts(record: ChatRecord) -> list[str]:
     return [*(f"{turn.role}\0{turn.content}" for turn in record.prompt), record.completion]
 
 
-def _known(source: _loading.Source) -> str:
-    """What a run is resumed by: the digest of local weights, or the name and revision of what is on the hub."""
-    local = Path(source.path).is_dir()
-    return _loading.weights_digest(source.folder) if local else f"{source.path}@{source.revision}"
-
-
 def _rows(records: Sequence[ChatRecord], tokenizer: PreTrainedTokenizerBase, config: QLoraConfig) -> list[Row]:
     rows = encode(records, Turns(tokenizer))
     return pack(rows, config.max_length) if config.packing else rows
@@ -216,6 +203,30 @@ def _trainer(
             peft_config=lora_config(config),
             callbacks=callbacks(config),
         )
+
+
+def _tuned(
+    out: Path,
+    source: _loading.Source,
+    trainer: Any,
+    fitted: Fitted,
+    held: Sequence[ChatRecord],
+    statistics: Statistics,
+    rows: Sequence[Row],
+) -> Tuned:
+    """Say what a run gave; the accuracy is measured later, with what was written."""
+    return Tuned(
+        folder=out,
+        base=source.name,
+        steps=trainer.state.global_step,
+        first_loss=fitted.first_loss,
+        last_loss=fitted.last_loss,
+        valid_loss=trainer.evaluate()["eval_loss"] if held else None,
+        accuracy=None,
+        statistics=statistics,
+        tokens=sum(len(row["input_ids"]) for row in rows),
+        seconds=fitted.seconds,
+    )
 
 
 def _write(

@@ -166,7 +166,7 @@ def _train_stacked(
         statistics = describe(train, tokenizer, config.max_length)
         sha256 = texts_sha256(part for record in (*train, *held) for part in qlora._texts(record))
         two: dict[str, Any] = {"strategy": strategy, "domain": _loading.weights_digest(adapter), "rank": domain.r}
-        settings = {"base": source.name, "revision": source.revision, "two_step": two, "prompts": fingerprint()}
+        settings = {"base": _loading.identity(source), "two_step": two, "prompts": fingerprint()}
         run = Run(out, {**asdict(config), **settings, "data": sha256, "train": len(train)})
         rows, held_rows = (qlora._rows(side, tokenizer, config) for side in (train, held))
         run.begin(updates_of(len(rows), config))
@@ -175,18 +175,7 @@ def _train_stacked(
         if strategy == "frozen":
             trainer.add_callback(hold(trainer.model, written))
         fitted = fit(trainer, run, config)
-    made = qlora.Tuned(
-        folder=out,
-        base=source.name,
-        steps=trainer.state.global_step,
-        first_loss=fitted.first_loss,
-        last_loss=fitted.last_loss,
-        valid_loss=trainer.evaluate()["eval_loss"] if held else None,
-        accuracy=None,
-        statistics=statistics,
-        tokens=sum(len(row["input_ids"]) for row in rows),
-        seconds=fitted.seconds,
-    )
+    made = qlora._tuned(out, source, trainer, fitted, held, statistics, rows)
     facts = {"sha256": sha256, "train": len(train), "valid": len(held), "note": data_note, "two_step": two}
     if is_main():
         made = qlora._write(made, trainer, tokenizer, source, config, fitted, held, facts)

@@ -213,11 +213,11 @@ def _generator(args: argparse.Namespace) -> None:
     from radrag.types import GenerationParams
 
     torch.set_num_threads(1)
-    batch, batches = 8, 3 if args.quick else 12
+    batch, batches = (2, 2) if args.quick else (8, 12)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     settings: dict[str, Any] = {"batch_size": batch, "device": device, "context": 4096, "local_files_only": True}
     llama = LlamaGenerator("small-llama", "small-llama-protocols", **settings)
-    ids = [document.id for document in rr.load_protocols()]
+    ids = [document.id for document in rr.load_protocols()][: 12 if args.quick else None]
     notes = [note.text for note in rr.load_notes("calibration")][: batch * batches]
     listed = tuple(Label(id) for id in ids)
     params = GenerationParams(max_new_tokens=16)

@@ -78,7 +78,7 @@ def main() -> None:
 def _pool(quick: bool) -> tuple[list[Document], dict[str, str]]:
     documents, kinds = [], {}
     for record in records("abstracts_pool.jsonl.gz"):
-        if quick and len(documents) == 3000:
+        if quick and len(documents) == 100:
             break
         name = f"PMID:{record['pmid']}"
         documents.append(Document(name, record["text"], record["title"], record["kind"]))
@@ -133,7 +133,7 @@ def _speed(names: list[str], pool: list[Document], args: Any) -> None:
     for name in names:
         encoder = load_encoder(name)
         static = encoder.fingerprint.startswith("static:")
-        part = random.Random(0).sample(texts, min(len(texts), 20_000 if static else 200))
+        part = random.Random(0).sample(texts, min(len(texts), 20_000 if static else 10 if args.quick else 200))
         encoder.encode(part[:20], "passage")
         start = time.perf_counter()
         encoder.encode(part, "passage")

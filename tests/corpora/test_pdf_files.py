@@ -494,11 +494,7 @@ def test_a_large_warning_at_the_end_can_be_found(tmp_path: Path) -> None:
 def test_words_beside_a_tables_cells_are_kept(tmp_path: Path) -> None:
     table = both(boxes([["Phase", "Delay"], ["Late", "35 s"]]), boxes([["Volume"]], x=260))
     text = said(drawn(tmp_path, both(table, write("never if eGFR below 30", x=264, y=586))))
-    assert text == ["| Phase: Late | Delay: 35 s |", "never if eGFR below 30"] or text == [
-        "| Phase | Delay | Volume |",
-        "| Late | 35 s |  |",
-        "never if eGFR below 30",
-    ]
+    assert text == ["| Phase: Late | Delay: 35 s |", "never if eGFR below 30"]
 
 
 @pytest.mark.parametrize("box", [b"-50 -60 595 842", b"20 100 595 842"])

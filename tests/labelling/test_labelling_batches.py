@@ -265,7 +265,7 @@ def test_what_was_made_otherwise_is_not_mixed_or_overwritten(tmp_path: Path) -> 
         predict_file(Fake(dies_after=8), source, target, batch=4)
     other = Fake()
     other.manifest = {"labels": "sha256:2"}
-    with pytest.raises(CorpusError, match=r"another pipeline.*resume=False"):
+    with pytest.raises(CorpusError, match=r"another pipeline.*resume=False \(--anew\)"):
         predict_file(other, source, target, batch=4)
     with pytest.raises(CorpusError, match="another batch"):
         predict_file(Fake(), source, target, batch=5)

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from radrag.errors import CorpusError
 from radrag.generation.prompts import answer_chat, neutralise_tokens
+from radrag.training._sources import load_records
 from radrag.training.formats import FORMATS, alpaca_text, read_instructions, write_instructions
 from radrag.training.records import ChatRecord, answer_records, instruction_records
 from radrag.types import Message
@@ -259,3 +260,25 @@ def test_a_rag_prompt_keeps_its_delimiters(tmp_path: Path) -> None:
     record = ChatRecord(answer_chat("q <passage 1>?", []), "a")
     write_instructions([record], tmp_path / "x.jsonl", "chatml")
     assert list(read_instructions(tmp_path / "x.jsonl")) == [record]
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"contexts": None}, "record 2, field contexts: expected a list of paragraphs"),
+        ({"contexts": [1]}, "record 2, field contexts: expected a list of paragraphs"),
+        ({"answer": "perhaps"}, "record 2, field answer: expected one of yes, no, maybe"),
+        ({"question": " "}, "record 2, field question: is empty"),
+        ({"pmid": 1.5}, "record 2, field pmid"),
+    ],
+)
+def test_questions_for_a_preset_are_checked(tmp_path: Path, change: dict, said: str) -> None:
+    path = tmp_path / "questions.jsonl"
+    for row in ({**QA, **change}, {key: value for key, value in QA.items() if key not in change}):
+        path.write_text(f"{json.dumps(QA)}\n{json.dumps(row)}\n", encoding="utf-8")
+        reason = said if len(row) == len(QA) else f"field {next(iter(change))}: the field is missing"
+        with pytest.raises(CorpusError, match=reason):
+            load_records("answers", path)
+    path.write_text(json.dumps({**QA, "pmid": 1, "patient": "p"}) + "\n", encoding="utf-8")
+    (record,), held = load_records("answers", path)
+    assert (record.groups, held) == (("patient:p", "source:PMID:1"), None)

@@ -14,7 +14,7 @@ import pytest
 from radrag.errors import CorpusError
 from radrag.reading.extractive import ExtractiveReader
 from radrag.reading.sentence_model import FEATURES, Rarity, SentenceModel
-from radrag.reading.verdict import MODELS, VerdictModel
+from radrag.reading.verdict import VerdictModel
 from radrag.training._reader_texts import count_terms, false_questions
 from radrag.training.reader import read_medquad, read_pubmedqa
 from radrag.training.verdict import fit_logistic, fit_sentences, fit_verdict
@@ -135,7 +135,7 @@ def test_fit_verdict_makes_models_that_tell_yes_from_no(tmp_path: Path, sentence
     path = tmp_path / "new" / "verdict.json"
     judged = [Question("y", "Is the dose of landine 0 mg a day?", verdict="yes"), *ASKED[:2]]
     facts = fit_verdict(made_up(), judged, CORPUS, path, sentences=sentences)
-    assert set(facts) == set(MODELS)
+    assert set(facts) == {"evidence", "document", "question"}
     assert facts["evidence"]["n"] == len(made_up())
     assert facts["evidence"]["made false"] > 0
     assert facts["evidence"]["shipped questions"] == 1

@@ -16,9 +16,14 @@ pytest.importorskip("trl")
 pytest.importorskip("bitsandbytes")
 transformers = pytest.importorskip("transformers")
 
-from radrag.training import _engine, qlora  # noqa: E402
+from radrag.errors import ModelError  # noqa: E402
+from radrag.generation._loading import Source, identity  # noqa: E402
+from radrag.training import _engine, qlora, two_step  # noqa: E402
 from radrag.training._runs import Run  # noqa: E402
+from radrag.training.classification import train_classifier  # noqa: E402
+from radrag.training.preferences import Correction, pairs_from_corrections, train_dpo  # noqa: E402
 from radrag.training.qlora import QLoraConfig, train_qlora  # noqa: E402
+from radrag.training.records import label_records  # noqa: E402
 from radrag.types import LabelledNote  # noqa: E402
 
 pytestmark = pytest.mark.train
@@ -168,3 +173,63 @@ def test_curves_outlive_the_work_folder(tmp_path: Path) -> None:
         (run.folder / "runs" / day).mkdir(parents=True)
         run.finish()
     assert sorted(path.name for path in tmp_path.rglob("*")) == ["first", "out.v1.runs", "second"]
+
+
+PLAIN = replace(CONFIG, quantize=None, evaluations=0, patience=None)
+
+
+class StoppedError(Exception):
+    pass
+
+
+def tune(way: str, base: Path, notes: list[LabelledNote], out: Path) -> None:
+    """Begin a run of a kind that goes on from a base."""
+    texts = [note.text for note in notes]
+    if way == "qlora":
+        train_qlora(base, notes, out, PLAIN, local_files_only=True)
+    elif way == "domain":
+        two_step.pretrain_adapter(base, texts, out, PLAIN, local_files_only=True)
+    elif way == "two steps":
+        source, records = Source(str(base), None, True), label_records(notes)
+        domain = out.with_name("domain")  # only its digest is looked at
+        two_step._train_stacked(source, records, None, out, PLAIN, PLAIN, domain, "both", "")
+    elif way == "preferences":
+        other = {"mr-iac": "ct-stone", "ct-stone": "mr-iac"}
+        pairs = pairs_from_corrections([Correction(note.text, other[note.label], note.label) for note in notes])
+        train_dpo(base, pairs, out, replace(PLAIN, packing=False), adapter=None, local_files_only=True)
+    else:
+        deaf = [int("deafness" in text) for text in texts]
+        train_classifier(base, texts, deaf, out, PLAIN, kind="binary", labels=["deaf"], local_files_only=True)
+
+
+@pytest.mark.parametrize("way", ["qlora", "domain", "two steps", "preferences", "classification"])
+def test_a_run_goes_on_only_from_the_weights_it_began_with(
+    way: str, base: Path, notes: list[LabelledNote], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(*given: Any, **named: Any) -> None:
+        raise StoppedError
+
+    for module in (_engine, qlora):
+        monkeypatch.setattr(module, "load_base", stop)
+    own, out = shutil.copytree(base, tmp_path / "base"), tmp_path / "out"
+    if way == "two steps":
+        shutil.copytree(base, tmp_path / "domain")
+    for _ in range(2):  # the second time it goes on
+        with pytest.raises(StoppedError):
+            tune(way, own, notes, out)
+    weights = own / "model.safetensors"
+    content = bytearray(weights.read_bytes())
+    content[-1] ^= 1
+    weights.write_bytes(content)
+    with pytest.raises(ValueError, match=r"checkpoints of a run with other settings or data\. Finish that run, delete"):
+        tune(way, own, notes, out)
+    moved = shutil.copytree(base, tmp_path / "moved")
+    with pytest.raises(StoppedError):
+        tune(way, moved, notes, out)
+
+
+def test_what_is_on_the_hub_is_known_by_its_name_and_revision(tmp_path: Path) -> None:
+    assert identity(Source("meta-llama/Llama-3.2-1B", "a1b2")) == "meta-llama/Llama-3.2-1B@a1b2"
+    (tmp_path / "config.json").write_text("{}")
+    with pytest.raises(ModelError, match=r"holds no \.safetensors"):
+        identity(Source(str(tmp_path)))

@@ -101,7 +101,6 @@ class Context:
         cues = find_cues(sentence)
         self._stops = [cue for cue in cues if cue.kind == "stop"]
         self._cues = [cue for cue in cues if cue.kind in _RANK]
-        self._pseudo = [cue for cue in cues if cue.kind == "pseudo"]
         edges = {cue.start for cue in self._stops} | {place for place, mark in enumerate(sentence) if mark == ";"}
         self._edges = sorted(edges)
         self._joints = [match.span() for match in _JOINT.finditer(sentence)]

@@ -54,7 +54,7 @@ def add_round(
     """Write a new round, whole or not at all.
 
     Args:
-        history: Folder of the history; ``rounds/0001`` and so on are made in it.
+        history: Folder of the history; ``0001`` and so on are made in it.
         step: What is done.
         inputs: The files that go in, by their role; they are hashed, not copied.
         write: Fills the folder it is given, and returns figures as JSON values.
@@ -63,7 +63,7 @@ def add_round(
     Returns:
         The round.
     """
-    rounds = Path(history) / "rounds"
+    rounds = _place(Path(history))
     rounds.mkdir(parents=True, exist_ok=True)
     draft = rounds / f".new.{uuid.uuid4().hex[:8]}"
     draft.mkdir(mode=0o700)
@@ -92,13 +92,20 @@ def read_rounds(history: str | Path) -> tuple[Round, ...]:
     Raises:
         CorpusError: If a round cannot be read, or a file of it is missing or was changed.
     """
-    return tuple(_read(folder) for folder in _folders(Path(history) / "rounds"))
+    return tuple(_read(folder) for folder in _folders(_place(Path(history))))
+
+
+def _place(history: Path) -> Path:
+    """Return where the rounds are: an older history has them one level down, in ``rounds``, and goes on there."""
+    older = history / "rounds"
+    return older if _folders(older) and not _folders(history) else history
 
 
 def _folders(rounds: Path) -> list[Path]:
     if not rounds.is_dir():
         return []
-    return sorted((path for path in rounds.iterdir() if path.name.isdigit()), key=lambda path: int(path.name))
+    found = (path for path in rounds.iterdir() if path.name.isdigit() and path.is_dir())
+    return sorted(found, key=lambda path: int(path.name))
 
 
 def _placed(draft: Path, rounds: Path) -> Path:

@@ -193,8 +193,18 @@ def test_rounds_are_numbered_hashed_and_whole(tmp_path: Path) -> None:
 
     with pytest.raises(RuntimeError):
         add_round(tmp_path / "loop", "issues", {}, broken)
-    assert [path.name for path in sorted((tmp_path / "loop" / "rounds").iterdir())] == ["0001", "0002"]
+    assert [path.name for path in sorted((tmp_path / "loop").iterdir())] == ["0001", "0002"]
     assert read_rounds(tmp_path / "loop") == (first, second)
     (first.folder / "out.txt").write_text("altered", encoding="utf-8")
     with pytest.raises(CorpusError, match=r"0001/out\.txt.*changed"):
         read_rounds(tmp_path / "loop")
+
+
+def test_an_older_history_goes_on_where_it_is(tmp_path: Path) -> None:
+    """It kept its rounds one level down."""
+    first = add_round(tmp_path / "loop" / "rounds", "issues", {}, lambda _: {})
+    assert first.folder == tmp_path / "loop" / "rounds" / "0001"
+    assert read_rounds(tmp_path / "loop") == (first,)
+    second = add_round(tmp_path / "loop", "errors", {}, lambda _: {})
+    assert second.folder == tmp_path / "loop" / "rounds" / "0002"
+    assert read_rounds(tmp_path / "loop") == (first, second)
