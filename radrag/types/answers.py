@@ -150,7 +150,8 @@ class Answer:
         form: What the answer was to look like, as given or by the question's wording: one of
             ``radrag.reading.forms.Form``; "" if nobody looked.
         value: The answer in that form: yes, no or maybe; the letter of an option; a short answer; items. None if the
-            form has none, the reader names none, or it could not be read.
+            form has none, the reader names none, or it could not be read. A yes or no stands here also where the
+            verdict only leans: see ``verdict.probability``.
         unread: Why it could not be read, one of ``radrag.reading.forms.Failure``, to be counted; else "".
         agreement: What sources of a yes/no answer, a cited one among them, are known to disagree on; None if nothing
             is known. It never changes the verdict.

@@ -3,10 +3,10 @@
   const data = JSON.parse(document.getElementById("data").textContent);
   const form = document.getElementById("sheet");
   const state = document.getElementById("state");
-  const risky = ["=", "+", "-", "@", "\t", "\r"];
+  const risky = /^[\t\r]|^[\s\x00-\x1f\u200b-\u200f\u2060\ufeff]*[=+\-@\uff1d\uff0b\uff0d\uff20]/;
   let dirty = false;
   const cell = (value) => {
-    const text = risky.some((sign) => value.startsWith(sign)) ? "'" + value : value;
+    const text = risky.test(value) ? "'" + value : value;
     return /[",\r\n]/.test(text) ? '"' + text.replaceAll('"', '""') + '"' : text;
   };
   const filled = () => new Map([...new FormData(form)].map(([name, value]) => [name, String(value)]));
