@@ -44,6 +44,13 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     driver.quit()
 
 
+SLOW = """const fetched = fetch;
+window.fetch = async (...sent) => {
+  await new Promise((go) => setTimeout(go, 300));
+  return fetched(...sent);
+};"""
+
+
 class Screen:
     """What a reviewer sees and presses."""
 
@@ -68,6 +75,7 @@ class Screen:
     def press_and_wait(self, key: str, said: str) -> None:
         self.press(key)
         self.until(lambda: said in self.text("said"))
+        self.until(lambda: not self.browser.find_elements(By.CSS_SELECTOR, "body[aria-busy]"))
 
     def options(self) -> list[str]:
         return [one.text.split("\n")[1] for one in self.browser.find_elements(By.CLASS_NAME, "option")]
@@ -182,8 +190,10 @@ def test_what_is_wrong_is_shown_and_the_note_stays(screen: Screen, server: Revie
     screen.browser.get_log("browser")  # the failure is in the console, as it should be
 
 
-def test_the_export_is_what_stands(screen: Screen, server: ReviewServer) -> None:
-    screen.press_and_wait("a", "1 of 3 done")
+def test_the_export_is_what_stands_also_asked_for_while_saving(screen: Screen, server: ReviewServer) -> None:
+    screen.browser.execute_script(SLOW)
+    screen.press("a")
+    screen.until(lambda: screen.browser.find_elements(By.CSS_SELECTOR, "body[aria-busy]"))
     screen.browser.find_element(By.ID, "export").click()
     file = screen.browser.downloads / "decisions-Dr-Ada.jsonl"
     screen.until(file.is_file)

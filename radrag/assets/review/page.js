@@ -8,7 +8,7 @@ let state = null;
 let labels = new Map();
 let shown = null;
 let options = [];
-let busy = false;
+let working = null;
 let asked = 0;
 
 function element(tag, className, text) {
@@ -57,16 +57,15 @@ function tell(error) {
   byId("failed").hidden = false;
 }
 
-async function guarded(work) {
-  if (busy) return;
-  busy = true;
-  try {
-    await work();
-  } catch (error) {
-    tell(error);
-  } finally {
-    busy = false;
-  }
+function guarded(work) {
+  // A decision made while the last one is saved would be about a note not yet seen: it is not taken.
+  if (working) return working;
+  document.body.setAttribute("aria-busy", "true");
+  working = work().catch(tell).finally(() => {
+    working = null;
+    document.body.removeAttribute("aria-busy");
+  });
+  return working;
 }
 
 function nameOf(id) {
@@ -224,7 +223,8 @@ function step(by) {
   });
 }
 
-function exported() {
+async function exported() {
+  while (working) await working; // what is being saved belongs in the file
   return guarded(async () => {
     const blob = await (await call("/api/export")).blob();
     const link = element("a");
