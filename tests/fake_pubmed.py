@@ -26,6 +26,7 @@ def article(
     text: str = "Some text.",
     *,
     version: int = 1,
+    revised: str = "",
     year: int = 2020,
     mesh: tuple[str, ...] = (),
     types: tuple[str, ...] = ("Journal Article",),
@@ -33,7 +34,9 @@ def article(
     journal: str = "Radiology",
     language: str = "eng",
 ) -> str:
-    """One record as in a baseline file; no text, no abstract."""
+    """One record as in a baseline file; no text, no abstract; ``revised`` as 2026-03-01."""
+    parts = zip(("Year", "Month", "Day"), revised.split("-"), strict=False)
+    date = "".join(f"<{name}>{part}</{name}>" for name, part in parts)
     abstract = f"<Abstract><AbstractText>{text}</AbstractText></Abstract>" if text else ""
     kinds = "".join(f'<PublicationType UI="D1">{kind}</PublicationType>' for kind in types)
     headings = "".join(f"<MeshHeading><DescriptorName>{name}</DescriptorName></MeshHeading>" for name in mesh)
@@ -43,7 +46,8 @@ def article(
         for kind, target in links
     )
     return (
-        f'<PubmedArticle><MedlineCitation Status="MEDLINE"><PMID Version="{version}">{pmid}</PMID><Article><Journal>'
+        f'<PubmedArticle><MedlineCitation Status="MEDLINE"><PMID Version="{version}">{pmid}</PMID>'
+        f"{f'<DateRevised>{date}</DateRevised>' if revised else ''}<Article><Journal>"
         f"<JournalIssue><PubDate><Year>{year}</Year></PubDate></JournalIssue><Title>{journal}</Title>"
         f"<ISOAbbreviation>{journal[:4]}.</ISOAbbreviation></Journal><ArticleTitle>Article {pmid}.</ArticleTitle>"
         f"{abstract}<Language>{language}</Language><PublicationTypeList>{kinds}</PublicationTypeList></Article>"
@@ -52,8 +56,9 @@ def article(
     )
 
 
-def deletion(*pmids: int) -> str:
-    numbers = "".join(f'<PMID Version="1">{pmid}</PMID>' for pmid in pmids)
+def deletion(*pmids: int, version: int | None = 1) -> str:
+    stated = "" if version is None else f' Version="{version}"'
+    numbers = "".join(f"<PMID{stated}>{pmid}</PMID>" for pmid in pmids)
     return f"<DeleteCitation>{numbers}</DeleteCitation>"
 
 

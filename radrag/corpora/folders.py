@@ -84,7 +84,29 @@ def _placed(name: str, path: Path, root: Path) -> str:
     return name
 
 
-def read_files(files: Iterable[Path], failures: list[FileFailure], root: Path | None = None) -> Iterator[Document]:
+def read_file(path: Path, deletions: list[Document] | None = None) -> Iterator[Document]:
+    """Yield the documents of one file of a kind in ``READERS``.
+
+    Args:
+        path: The file.
+        deletions: Takes what a PubMed update file deletes, as ``read_pubmed`` yields it; None passes it over.
+    """
+    reader = READERS[suffix(path)]
+    if reader is not read_pubmed or deletions is None:
+        found = reader(path)
+        yield from [found] if isinstance(found, Document) else found
+        return
+    for document in read_pubmed(path, deletions=True):
+        if document.kind == "deletion":
+            deletions.append(document)
+        else:
+            yield document
+
+
+def read_files(
+    files: Iterable[Path], failures: list[FileFailure], root: Path | None = None,
+    deletions: list[Document] | None = None,
+) -> Iterator[Document]:  # fmt: skip
     """Yield the documents of many files; a file that fails, for whatever reason, is listed and the rest goes on.
 
     Args:
@@ -93,6 +115,7 @@ def read_files(files: Iterable[Path], failures: list[FileFailure], root: Path | 
         root: The folder that the files are in. A document whose id is only its file's name then has the path from here
             as id (``ct/contrast.pdf``; without suffix for text), so that files of one name in two folders stay apart.
             Markdown can name its id, so it keeps its own.
+        deletions: See ``read_file``.
 
     Yields:
         Documents with unique ids; one whose id was used before is a failure of its file.
@@ -102,17 +125,16 @@ def read_files(files: Iterable[Path], failures: list[FileFailure], root: Path | 
     """
     used: dict[str, Path] = {}
     for path in files:
-        reader = READERS.get(suffix(path))
-        if reader is None:
+        if suffix(path) not in READERS:
             raise CorpusError(f"is of no kind that can be read; expected one of {', '.join(READERS)}", file=path)
         count = 0
         try:
-            found = reader(path)
-            for document in [found] if isinstance(found, Document) else found:
+            for document in read_file(path, deletions):
                 one = replace(document, id=_placed(document.id, path, root)) if root is not None else document
                 if one.id in used:
                     raise CorpusError(
-                        f"the id {one.id!r} is used by {used[one.id]} already; ids must be unique: rename one",
+                        f"the id {one.id!r} is used by {used[one.id]} already; ids must be unique: rename one, or"
+                        " give files that revise each other one after the other to `radrag index add --update`",
                         file=path,
                         field="id",
                     )

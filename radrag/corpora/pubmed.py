@@ -13,7 +13,7 @@ from defusedxml.common import DefusedXmlException
 from defusedxml.ElementTree import iterparse
 
 from radrag.corpora.files import GZIP_ERRORS, open_bytes
-from radrag.corpora.pubmed_article import DamagedRecordError, article_document, book_document, pmid_of
+from radrag.corpora.pubmed_article import DamagedRecordError, article_document, book_document, pmid_of, version_of
 from radrag.errors import CorpusError
 from radrag.types import Document
 
@@ -47,33 +47,34 @@ def _elements(path: Path) -> Iterator[tuple[int, Element]]:
         except GZIP_ERRORS as error:
             message = f"the gzip data is cut off or damaged at this record ({error}); fetch the file again"
             raise CorpusError(message, file=path, record=number + 1) from error
-        except (ParseError, LookupError) as error:
-            message = f"not well-formed XML at this record: {error}; fetch the file again"
-            raise CorpusError(message, file=path, record=number + 1) from error
         except DefusedXmlException as error:
             message = f"declares XML entities, which PubMed files never do ({error}); do not trust this file"
             raise CorpusError(message, file=path) from error
+        except CorpusError:
+            raise
+        except (ParseError, LookupError, ValueError) as error:
+            message = f"not well-formed XML at this record: {error}; fetch the file again"
+            raise CorpusError(message, file=path, record=number + 1) from error
 
 
-def _deleted(element: Element) -> Iterator[str]:
-    for child in element.iterfind("PMID"):
-        yield pmid_of(child)
-
-
-def _deletion(pmid: str) -> Document:
-    return Document(id=f"PMID:{pmid}", text="", kind="deletion", metadata={"pmid": pmid, "deleted": True})
+def _deletion(element: Element) -> Document:
+    pmid = pmid_of(element)
+    version = {"pmid_version": version_of(element)} if element.get("Version") is not None else {}
+    return Document(id=f"PMID:{pmid}", text="", kind="deletion", metadata={"pmid": pmid, "deleted": True, **version})
 
 
 def _documents(element: Element) -> Iterator[Document]:
     if element.tag == "DeleteCitation":
-        yield from map(_deletion, _deleted(element))
+        yield from map(_deletion, element.iterfind("PMID"))
     elif element.tag in _RECORDS:
         yield _RECORDS[element.tag](element)
     else:
         raise DamagedRecordError(f"expected {', '.join(_RECORDS)} or DeleteCitation, got <{element.tag}>", element.tag)
 
 
-def read_pubmed(path: str | Path, deletions: bool = False) -> Iterator[Document]:
+def read_pubmed(
+    path: str | Path, deletions: bool = False, damaged: list[CorpusError] | None = None
+) -> Iterator[Document]:
     """Read the articles of a PubMed XML file, gzipped or not.
 
     A document's text is the abstract, a paragraph for each part; the labels of a structured abstract are the paths of
@@ -84,7 +85,10 @@ def read_pubmed(path: str | Path, deletions: bool = False) -> Iterator[Document]
     Args:
         path: A file whose root is ``PubmedArticleSet``.
         deletions: Whether to yield, in place, a document of kind ``"deletion"`` with no text for every PMID that an
-            update file deletes. ``read_deletions`` gives the PMIDs alone.
+            update file deletes, with the ``pmid_version`` if only that version goes. ``read_deletions`` gives the PMIDs
+            alone.
+        damaged: Takes the error of each record that lacks what every record has, and reading goes on; without it, the
+            first such error is raised.
 
     Yields:
         Documents with ids like ``"PMID:29355075"``. Their metadata leaves out what the record does not have.
@@ -99,7 +103,16 @@ def read_pubmed(path: str | Path, deletions: bool = False) -> Iterator[Document]
                 if deletions or document.kind != "deletion":
                     yield document
         except DamagedRecordError as error:
-            raise CorpusError(str(error), file=path, record=number, field=error.field) from error
+            _refuse(CorpusError(str(error), file=path, record=number, field=error.field), damaged)
+        except RecursionError:
+            message = "elements are nested deeper than any text needs; do not trust this record"
+            _refuse(CorpusError(message, file=path, record=number), damaged)
+
+
+def _refuse(error: CorpusError, damaged: list[CorpusError] | None) -> None:
+    if damaged is None:
+        raise error
+    damaged.append(error)
 
 
 def read_deletions(path: str | Path) -> Iterator[str]:

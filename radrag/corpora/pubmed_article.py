@@ -5,17 +5,15 @@ Elements and attributes as in the PubMed DTD, https://dtd.nlm.nih.gov/ncbi/pubme
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 from xml.etree.ElementTree import Element
 
 from radrag.corpora.pubmed_dates import stated_date
+from radrag.corpora.pubmed_text import flat
 from radrag.corpora.retractions import RETRACTED, own_flags
 from radrag.types import Document, Section
 
-_SUPERSCRIPTS = str.maketrans("0123456789+-−", "⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁻")
-_EXPONENT = re.compile(r"[0-9+\-−]+")
 _HISTORY = ("epublish", "ppublish", "pubmed", "medline", "entrez")
 _NO_TITLE = frozenset({"", "[Not Available].", "[Not Available]", "[In Process Citation]"})
 _NO_LABEL = frozenset({"", "NONE", "UNASSIGNED", "UNLABELLED", "UNLABELED"})
@@ -45,25 +43,6 @@ class DamagedRecordError(Exception):
     def __init__(self, message: str, field: str) -> None:
         super().__init__(f"{message}; the record is damaged")
         self.field = field
-
-
-def _pieces(element: Element, before: str = "") -> Iterator[str]:
-    """Yield the text inside an element; a power of ten keeps its height, so that 10<sup>9</sup> does not become 109."""
-    texts = [element.text or ""]
-    yield texts[0]
-    last = texts[0] or before
-    for child in element:
-        inner = "".join(_pieces(child, last))
-        if child.tag == "sup" and last[-1:].isdigit() and _EXPONENT.fullmatch(inner):
-            inner = inner.translate(_SUPERSCRIPTS)
-        yield inner
-        yield child.tail or ""
-        last = child.tail or inner or last
-
-
-def flat(element: Element | None) -> str:
-    """Return the text of an element without markup, each run of white space as one space; "" for no element."""
-    return "" if element is None else " ".join("".join(_pieces(element)).split())
 
 
 def _texts(element: Element, path: str) -> list[str]:
@@ -163,11 +142,22 @@ def _document(pmid: str, title: str, abstract: Element | None, date: str, metada
     )
 
 
-def _version(element: Element | None) -> int:
-    version = "1" if element is None else element.get("Version", "1")
+def version_of(pmid: Element | None) -> int:
+    """Return the version that a PMID element states, 1 if it states none.
+
+    Raises:
+        DamagedRecordError: If it is no number.
+    """
+    version = "1" if pmid is None else pmid.get("Version", "1")
     if not (version.isascii() and version.isdigit()):
         raise DamagedRecordError(f"expected a whole number, got {version!r}", "PMID Version")
     return int(version)
+
+
+def _day(date: Element | None) -> str:
+    """Return a date as YYYY-MM-DD; "" if it does not state a day."""
+    stated = stated_date([date])
+    return stated if len(stated) == len("YYYY-MM-DD") else ""
 
 
 def _need(element: Element, path: str) -> Element:
@@ -190,7 +180,8 @@ def article_document(record: Element) -> Document:
     abstract = _main_abstract(article.find("Abstract"), others)
     dates = (article.find("Journal/JournalIssue/PubDate"), article.find("ArticleDate"), *_history(record))
     metadata = {
-        "pmid_version": _version(citation.find("PMID")),
+        "pmid_version": version_of(citation.find("PMID")),
+        "revised": _day(citation.find("DateRevised")),
         "journal": flat(article.find("Journal/Title")) or flat(article.find("Journal/ISOAbbreviation")),
         "journal_abbreviation": flat(article.find("Journal/ISOAbbreviation")),
         "doi": _doi(record, article),
@@ -215,7 +206,8 @@ def book_document(record: Element) -> Document:
     book = _need(record, "BookDocument")
     pmid = pmid_of(book.find("PMID"))
     metadata = {
-        "pmid_version": _version(book.find("PMID")),
+        "pmid_version": version_of(book.find("PMID")),
+        "revised": _day(book.find("DateRevised")),
         "book": flat(book.find("Book/BookTitle")),
         "doi": _first_text(book.iterfind("ArticleIdList/ArticleId[@IdType='doi']")),
         "language": _texts(book, "Language"),

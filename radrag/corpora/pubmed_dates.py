@@ -6,6 +6,7 @@ Forms as in https://www.nlm.nih.gov/bsd/licensee/elements_descriptions.html (Pub
 from __future__ import annotations
 
 import re
+from calendar import monthrange
 from collections.abc import Iterable
 from xml.etree.ElementTree import Element
 
@@ -30,7 +31,9 @@ def _month(text: str) -> int | None:
 def _iso(year: str, month: int | None, day: int | None) -> str:
     if month is None:
         return year
-    return f"{year}-{month:02d}" if day is None else f"{year}-{month:02d}-{day:02d}"
+    if day is None or day > monthrange(int(year), month)[1]:
+        return f"{year}-{month:02d}"
+    return f"{year}-{month:02d}-{day:02d}"
 
 
 def _in_words(text: str) -> str:

@@ -53,6 +53,11 @@ class Selection:
             return False
         return all(_shares(getattr(self, name), metadata, keys) for name, keys in _METADATA.items())
 
+    def selects_as(self, other: Self) -> bool:
+        """Return whether another selects the same: neither the order of names nor their case counts."""
+        names = all(_folded(getattr(self, name)) == _folded(getattr(other, name)) for name in _METADATA)
+        return names and (self.years, self.has_abstract) == (other.years, other.has_abstract)
+
     def _in_years(self, year: int | None) -> bool:
         low, high = self.years
         if low is None and high is None:
@@ -76,4 +81,8 @@ def _shares(wanted: tuple[str, ...], metadata: Mapping[str, Any], keys: tuple[st
         return True
     values = (metadata.get(key) or () for key in keys)
     have = {name.casefold() for value in values for name in ([value] if isinstance(value, str) else value)}
-    return any(name.strip().casefold() in have for name in wanted)
+    return not have.isdisjoint(_folded(wanted))
+
+
+def _folded(names: tuple[str, ...]) -> set[str]:
+    return {name.strip().casefold() for name in names}

@@ -7,10 +7,12 @@ of links, and beside every file its MD5 digest. Update files carry on the number
 from __future__ import annotations
 
 import hashlib
+import html
 import http
 import http.client
 import os
 import re
+import urllib.parse
 import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -23,10 +25,12 @@ from radrag.errors import CorpusError
 SERVER = "https://ftp.ncbi.nlm.nih.gov/pubmed/"
 _FOLDERS: dict[str, bool | None] = {"baseline": False, "updatefiles": True}
 _NAME = re.compile(r"pubmed(\d\d)n(\d{4,})\.xml\.gz")
-_LINK = re.compile(r'href\s*=\s*"(?:\./)?(pubmed\d\dn\d{4,}\.xml\.gz)"', re.IGNORECASE)
-_DIGEST = re.compile(r"(?:MD5\s*\(([^)]*)\)\s*=\s*)?\b([0-9a-fA-F]{32})\b")
+_LINK = re.compile(r"""\bhref\s*=\s*(?:"([^"]*)"|'([^']*)'|([^\s"'>]+))""", re.IGNORECASE)
+_WORD = re.compile(rf"(?<![\w./-]){_NAME.pattern}(?![\w./-])")
+_DIGEST = re.compile(
+    r"(?:MD5\s*\((?P<before>[^)]*)\)\s*=\s*)?(?P<digest>[0-9a-f]{32})(?:\s+\*?(?P<after>\S+))?", re.IGNORECASE
+)
 _RANGE = re.compile(r"bytes (\d+)-\d+/(?:\d+|\*)")
-_BLOCK = 1 << 18
 _CHECKSUM_ATTEMPTS = 3
 
 
@@ -90,19 +94,49 @@ class Source(Protocol):
             folder: Where a download goes, and what is left of an interrupted one is found.
         """
 
+    def digest(self, file: PubmedFile) -> str:
+        """Return the published digest of a file; where none is published, that of what is there."""
+
+
+def names_in(listing: str, url: str) -> set[str]:
+    """Return the names of PubMed's files in the listing of a folder: its links, or where it has none, its words.
+
+    Args:
+        listing: HTML with relative or absolute links, or the lines of an FTP listing.
+        url: The folder, which ends in ``/``; links that lead into a folder of another name are left out.
+    """
+    links = [html.unescape("".join(found)) for found in _LINK.findall(listing)]
+    if not links:
+        return {found[0] for found in _WORD.finditer(listing)}
+    paths = [urllib.parse.unquote(urllib.parse.urlsplit(urllib.parse.urljoin(url, link)).path) for link in links]
+    within = url.rstrip("/").rsplit("/", 1)[-1]
+    parts = [path.split("/") for path in paths if "/" in path]
+    return {name for *_, folder, name in parts if folder == within and _NAME.fullmatch(name)}
+
 
 def digest_of(text: str, name: str, where: object) -> str:
     """Return the digest in the text of an .md5 file, in lower case.
 
+    Args:
+        text: ``MD5(NAME)= DIGEST``, ``DIGEST  NAME`` or ``DIGEST``; or several such lines.
+        name: The file whose digest is wanted.
+        where: What the text came from.
+
     Raises:
         CorpusError: If it holds none, or that of another file.
     """
-    found = _DIGEST.search(text)
-    if found is None:
-        raise CorpusError(f"expected 'MD5({name})= <32 hexadecimal digits>', got {text[:80]!r}", file=where)
-    if found[1] not in (None, name):
-        raise CorpusError(f"expected the digest of {name}, got that of {found[1]}; report it to the server", file=where)
-    return found[2].lower()
+    others = set()
+    for found in filter(None, map(_DIGEST.fullmatch, map(str.strip, text.splitlines()))):
+        named = found["before"] or found["after"]
+        if named is None or named.strip().rpartition("/")[2] == name:
+            return found["digest"].lower()
+        others.add(named)
+    if others:
+        message = f"expected the digest of {name}, got that of {', '.join(sorted(others)[:3])}"
+        raise CorpusError(f"{message}; report it to the server", file=where)
+    raise CorpusError(
+        f"expected 'MD5({name})= <32 hexadecimal digits>', got {text[:80]!r}; try again later", file=where
+    )
 
 
 def md5_of(path: Path) -> str:
@@ -132,8 +166,8 @@ class Server:
         """
         found = {}
         for folder, update in _FOLDERS.items():
-            listing = self._web.read(f"{self._url}{folder}/").decode("utf-8", "replace")
-            for name in _LINK.findall(listing):
+            url = f"{self._url}{folder}/"
+            for name in names_in(self._web.read(url).decode("utf-8", "replace"), url):
                 found[name] = PubmedFile.named(name, update)
         if not found:
             raise CorpusError(f"{self._url} lists no file like pubmed26n0001.xml.gz in {' or '.join(_FOLDERS)}")
@@ -145,8 +179,7 @@ class Server:
         Raises:
             CorpusError: If the server refuses, or what arrives does not have the published digest.
         """
-        url = f"{self._url}{'updatefiles' if file.update else 'baseline'}/{file.name}"
-        expected = digest_of(self._web.read(f"{url}.md5").decode("utf-8", "replace"), file.name, f"{url}.md5")
+        url, expected = self._place(file), self.digest(file)
         target, part = folder / file.name, folder / f"{file.name}.part"
         if target.is_file() and md5_of(target) == expected:
             return Fetched(target, expected, checked=True, temporary=True)
@@ -164,6 +197,18 @@ class Server:
             file=url,
         )
 
+    def digest(self, file: PubmedFile) -> str:
+        """Return the published digest of a file.
+
+        Raises:
+            CorpusError: If there is none.
+        """
+        url = f"{self._place(file)}.md5"
+        return digest_of(self._web.read(url).decode("utf-8", "replace"), file.name, url)
+
+    def _place(self, file: PubmedFile) -> str:
+        return f"{self._url}{'updatefiles' if file.update else 'baseline'}/{file.name}"
+
     def _download(self, url: str, part: Path) -> None:
         def request() -> urllib.request.Request:
             have = part.stat().st_size if part.exists() else 0
@@ -174,14 +219,9 @@ class Server:
             have = part.stat().st_size if part.exists() else 0
             if found is not None and int(found[1]) != have:
                 raise ShortReadError(f"the server sent bytes from {found[1]} on, asked for those from {have} on")
-            length = response.headers.get("Content-Length")
-            arrived = 0
             with part.open("ab" if found is not None else "wb") as file:
-                while block := response.read(_BLOCK):
+                for block in self._web.blocks(response):
                     file.write(block)
-                    arrived += len(block)
-            if length is not None and arrived < int(length):
-                raise ShortReadError(f"the download ended after {arrived} of {length} bytes")
 
         try:
             self._web.ask(request, save)
@@ -207,7 +247,9 @@ class LocalFolder:
         Raises:
             CorpusError: If it holds no file of PubMed.
         """
-        found = {path.name: PubmedFile.named(path.name, update) for path, update in self._paths()}
+        found: dict[str, PubmedFile] = {}
+        for path, update in self._paths():  # the first of a name counts, as in fetch
+            found.setdefault(path.name, PubmedFile.named(path.name, update))
         if not found:
             raise CorpusError(f"{self._folder} holds no file like pubmed26n0001.xml.gz; check the path")
         return sorted(found.values())
@@ -218,14 +260,26 @@ class LocalFolder:
         Raises:
             CorpusError: If its digest is not the one beside it.
         """
-        path = next(path for path, _ in self._paths() if path.name == file.name)
-        beside, found = path.with_name(f"{path.name}.md5"), md5_of(path)
-        if not beside.is_file():
+        path = self._path(file)
+        expected, found = self._beside(path), md5_of(path)
+        if expected is None:
             return Fetched(path, found, checked=False, temporary=False)
-        expected = digest_of(beside.read_text("utf-8", "replace"), file.name, beside)
         if found != expected:
             raise CorpusError(f"has the MD5 digest {found}, expected {expected}; fetch it again", file=path)
         return Fetched(path, found, checked=True, temporary=False)
+
+    def digest(self, file: PubmedFile) -> str:
+        """Return the digest beside a file; where there is none, that of the file."""
+        path = self._path(file)
+        return self._beside(path) or md5_of(path)
+
+    def _path(self, file: PubmedFile) -> Path:
+        return next(path for path, _ in self._paths() if path.name == file.name)
+
+    @staticmethod
+    def _beside(path: Path) -> str | None:
+        beside = path.with_name(f"{path.name}.md5")
+        return digest_of(beside.read_text("utf-8", "replace"), path.name, beside) if beside.is_file() else None
 
     def _paths(self) -> Iterator[tuple[Path, bool | None]]:
         for name, update in {"": None, **_FOLDERS}.items():

@@ -5,10 +5,12 @@ Every reader streams. To find an id that occurs twice they keep the ids seen, an
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from radrag.corpora.retractions import read_retracted
 from radrag.corpora.rows import Row, csv_rows, json_rows, rows
 from radrag.types import VERDICTS, Document, GoldSpan, LabelledNote, Question
 
@@ -25,6 +27,7 @@ class Fields:
         title: The title. None for no titles. A column called ``"title"`` may be absent; any other name must be there.
         kind: ``Document.kind`` of every document, not a column.
         metadata: What goes into the metadata; each must be there. None takes all that is not id, text or title.
+            A field ``retracted`` must be a boolean, or say true, yes or 1, or false, no, 0 or nothing.
     """
 
     id: str | None = "id"
@@ -42,13 +45,31 @@ class Fields:
             text=row.string(self.text),
             title=self._title(row),
             kind=self.kind,
-            metadata={name: row.need(name) for name in names},
+            metadata={name: _READ[name](row, name) if name in _READ else row.need(name) for name in names},
         )
 
     def _title(self, row: Row) -> str:
         if self.title is None or (self.title == "title" and row.values.get("title") is None):
             return ""
         return row.string(self.title)
+
+
+def _year(row: Row, field: str) -> object:
+    """Return a year written in digits, as all is in CSV, as the number that a year of a document is."""
+    value = row.need(field)
+    return int(value) if isinstance(value, str) and re.fullmatch(r"[0-9]{4}", value.strip()) else value
+
+
+def _retracted(row: Row, field: str) -> bool | None:
+    """Return whether a document is retracted, which CSV says in words; null of JSON stays what it is."""
+    value = row.need(field)
+    said = None if value is None else read_retracted(value)
+    if said is None and value is not None:
+        row.fail(f"expected true, yes or 1, or false, no, 0 or nothing, got {value!r:.60}; correct the cell", field)
+    return said
+
+
+_READ: dict[str, Callable[[Row, str], object]] = {"year": _year, "retracted": _retracted}
 
 
 class _Ids:
@@ -92,7 +113,8 @@ def read_csv(path: str | Path, fields: Fields | None = None, delimiter: str = ",
 
     Args:
         path: UTF-8, quoted as spreadsheets and pandas do.
-        fields: Which column becomes what; by default ``id``, ``text`` and ``title``, all others metadata, as strings.
+        fields: Which column becomes what; by default ``id``, ``text`` and ``title``, all others metadata, as strings
+            but for a ``year`` of four digits, a number, and ``retracted``, a boolean, as in all other sources.
         delimiter: What separates the columns.
 
     Yields:

@@ -9,11 +9,12 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 from radrag.corpora.files import file_bytes
 from radrag.errors import CorpusError
@@ -66,12 +67,32 @@ _COLUMNS = (
     *("OriginalPaperDOI", "OriginalPaperPubMedID", "RetractionNature"),
 )
 _PUBMED_ID = re.compile(r"0*(\d*?)(?:\.0)?")
+_DOI_PREFIX = r"(?:(?:https?://)?(?:[a-z\d-]+\.)*doi\.org/|doi(?::|\s)\s*)"
+_DOI_PREFIXES = re.compile(rf"{_DOI_PREFIX}+", re.IGNORECASE)
+_DOI = re.compile(r"10\.\d[\d.]*/\S+")
+# A DOI may hold semicolons and commas itself; what separates two is followed by another DOI.
+_BETWEEN_DOIS = re.compile(rf"[;,|&\s]+(?:and\s+)?(?={_DOI_PREFIX}*10\.\d[\d.]*(?:/|%2F))", re.IGNORECASE)
+_NO_NAME = ("", "unavailable")
+_SAID = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False, "": False}
+_BETWEEN_PMIDS = re.compile(r"[;,|\s]+")
 _DATE = re.compile(r"(?:(\d{4})-(\d\d)-(\d\d)|(\d{1,2})/(\d{1,2})/(\d{4}))(?:[ T].*)?")
 
 
 def by_severity(flags: Iterable[str]) -> tuple[str, ...]:
     """Return each flag once, the most severe first; unknown ones last, by name."""
     return tuple(sorted(set(flags), key=lambda flag: (_SEVERITY.get(flag, len(_SEVERITY)), flag)))
+
+
+def bare_doi(text: str) -> str:
+    """Return a DOI as all are compared, in lower case; a link or what begins with ``doi:`` is read as the DOI in it."""
+    text = text.strip()
+    found = _DOI_PREFIXES.match(text)
+    return (unquote(text[found.end() :]) if found else text).strip().lower()
+
+
+def read_retracted(value: object) -> bool | None:
+    """Return what a field ``retracted`` says: true, yes or 1; or false, no, 0 or nothing; None for all else."""
+    return _SAID.get("" if value is None else str(value).strip().lower())
 
 
 def _listed(value: object) -> list[str]:
@@ -84,10 +105,12 @@ def own_flags(metadata: Mapping[str, Any]) -> tuple[str, ...]:
     """Return what a document's own record says became of it, the most severe first.
 
     Args:
-        metadata: Its metadata: ``retracted``, ``publication_types``, and links such as ``retraction_in``.
+        metadata: Its metadata: ``retracted`` (what ``read_retracted`` cannot tell counts as retracted),
+            ``publication_types``, and links such as ``retraction_in``.
     """
     flags = {flag.value for name, flag in _OWN_LINKS.items() if metadata.get(name)}
-    if metadata.get("retracted") or _OWN_TYPE in _listed(metadata.get("publication_types")):
+    said = read_retracted(metadata.get("retracted"))
+    if said or said is None or _OWN_TYPE in _listed(metadata.get("publication_types")):
         flags.add(RETRACTED)
     return by_severity(flags)
 
@@ -145,34 +168,59 @@ def _iso(text: str) -> str:
 
 
 def _pmid(text: str) -> str:
-    """Return the digits of a PubMed id; "" for none, which the file writes as 0.
+    """Return the digits of a PubMed id; "" for none, which the file writes as 0 or "unavailable".
 
     Raises:
         ValueError: If it is not a number.
     """
+    if text.lower() in _NO_NAME:
+        return ""
     found = _PUBMED_ID.fullmatch(text)
     if found is None:
         raise ValueError(f"expected a PubMed id, a number, got {text!r}")
     return found[1]
 
 
-def _names(pubmed_id: str, doi: str) -> list[str]:
-    """Return the ids under which an article may be stored, its PMID first."""
-    pmid, doi = _pmid(pubmed_id), doi.lower().removeprefix("https://doi.org/").removeprefix("doi:").strip()
-    return [f"PMID:{pmid}"] * bool(pmid) + [f"doi:{doi}"] * doi.startswith("10.")
+def _doi(text: str) -> str:
+    """Return a DOI as ``bare_doi`` does; "" for none, which the file leaves empty or writes as "unavailable".
+
+    Raises:
+        ValueError: If it is not one.
+    """
+    text = text.strip(" ;,|")
+    if text.lower() in _NO_NAME:
+        return ""
+    doi = bare_doi(text)
+    if _DOI.fullmatch(doi) is None:
+        raise ValueError(f"expected a DOI like 10.1000/182, a link to one, or 'unavailable', got {text!r}")
+    return doi
 
 
-def _source(row: Mapping[str, str]) -> str:
-    found = _names(row["RetractionPubMedID"], row["RetractionDOI"])
-    return found[-1] if found else f"Retraction Watch record {row['Record ID']}"
+def _pmid_names(field: str) -> list[str]:
+    """Return the ids of articles by PMID; a field may hold several."""
+    pmids = map(_pmid, _BETWEEN_PMIDS.split(re.sub(r"(?i)PMID:?\s*", "", field.strip())))
+    return list(dict.fromkeys(f"PMID:{pmid}" for pmid in pmids if pmid))
+
+
+def _doi_names(field: str) -> list[str]:
+    """Return the ids of articles by DOI; a field may hold several."""
+    dois = map(_doi, _BETWEEN_DOIS.split(re.sub(r"(?i)\bdoi(?::|\s)\s*", "doi:", field)))
+    return list(dict.fromkeys(f"doi:{doi}" for doi in dois if doi))
+
+
+def _same(target: str, targets: Sequence[str]) -> Sequence[str]:
+    """Return the names of one article; in a row of several articles nothing tells which PMID has which DOI."""
+    kinds = [name.partition(":")[0] for name in targets]
+    return targets if len(set(kinds)) == len(kinds) else [target]
 
 
 def read_retraction_watch(path: str | Path) -> Iterator[Notice]:
     """Read the notices of a CSV file in Retraction Watch's format, gzipped or not.
 
     An article with a PubMed id and a DOI comes twice, as ``"PMID:..."`` and as ``"doi:..."`` in lower case, so that it
-    is found however it is stored. A reinstatement lifts the retractions of that article that are not later than it; it
-    lifts nothing where either date is unknown, and never a correction or an expression of concern.
+    is found however it is stored; a row may name several articles. A name may be missing or "unavailable", and a DOI
+    written as a link. A reinstatement lifts the retractions of that article that are not later than it; it lifts
+    nothing where either date is unknown, and never a correction or an expression of concern.
 
     Args:
         path: A file with the columns that Crossref distributes, in UTF-8 or Latin-1.
@@ -181,10 +229,10 @@ def read_retraction_watch(path: str | Path) -> Iterator[Notice]:
         Notices in the order of the file, each once.
 
     Raises:
-        CorpusError: If a column is missing, or a nature, a date or a PubMed id cannot be read.
+        CorpusError: If a column is missing, or a nature, a date, a PubMed id or a DOI cannot be read.
     """
     path = Path(path)
-    notices: dict[Notice, list[str]] = {}
+    notices: dict[Notice, Sequence[str]] = {}
     reinstated: dict[str, str] = {}
     for record, row in _rows(path):
         field = "RetractionNature"
@@ -195,9 +243,13 @@ def read_retraction_watch(path: str | Path) -> Iterator[Notice]:
             field = "RetractionDate"
             when = _iso(row[field].strip())
             field = "OriginalPaperPubMedID"
-            targets = _names(row[field].strip(), row["OriginalPaperDOI"].strip())
+            targets = _pmid_names(row[field])
+            field = "OriginalPaperDOI"
+            targets += _doi_names(row[field])
             field = "RetractionPubMedID"
-            source = _source({name: row[name].strip() for name in _COLUMNS})
+            names = [f"Retraction Watch record {row['Record ID'].strip()}", *_pmid_names(row[field])]
+            field = "RetractionDOI"
+            names += _doi_names(row[field])
         except ValueError as error:
             raise CorpusError(f"{error}; correct or remove the row", file=path, record=record, field=field) from error
         flag = _NATURES[nature]
@@ -205,8 +257,8 @@ def read_retraction_watch(path: str | Path) -> Iterator[Notice]:
             if flag is None:
                 reinstated[target] = max(when, reinstated.get(target, ""))
             else:
-                notices[Notice(target, flag.value, source, when)] = targets
-    for notice, names in notices.items():
-        later = max(reinstated.get(name, "") for name in names)
+                notices[Notice(target, flag.value, names[-1], when)] = _same(target, targets)
+    for notice, same in notices.items():
+        later = max(reinstated.get(name, "") for name in same)
         if not (notice.kind == RETRACTED and notice.date and notice.date <= later):
             yield notice

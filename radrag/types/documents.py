@@ -44,8 +44,8 @@ class Document:
         sections: Headed stretches in order; text outside them belongs to no heading.
         metadata: JSON values. Known keys: ``year`` (int), ``date`` (ISO 8601, as far as known), ``doi``, ``journal``,
             ``url``, ``source``, ``design``, ``language``, ``publication_types``, ``mesh``, ``retracted`` (bool),
-            ``pmid``, ``pmid_version``, ``pmcid``, ``other_abstracts`` (texts), links of PubMed to PMIDs such as
-            ``retraction_in`` or ``erratum_for``, and lists of other names that are searched too: ``synonyms``,
+            ``pmid``, ``pmid_version``, ``revised``, ``pmcid``, ``other_abstracts`` (texts), links of PubMed to PMIDs
+            such as ``retraction_in`` or ``erratum_for``, and lists of other names that are searched too: ``synonyms``,
             ``order_abbreviations``.
     """
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from datetime import date, timedelta
 from html import escape
@@ -180,3 +181,94 @@ def test_the_rate_that_ncbi_allows(key: str | None, pause: float, monkeypatch: p
 def test_arguments_are_checked(query: str, most: int) -> None:
     with pytest.raises(ValueError, match="got"):
         Eutils().search(query, most)
+
+
+@pytest.mark.parametrize(("key", "a_second"), [(None, 3), ("KEY", 10)])
+def test_no_second_sees_more_requests_than_ncbi_allows(ncbi: FakeServer, key: str | None, a_second: int) -> None:
+    time = FakeTime()
+    client = Eutils(key, url=ncbi.url)
+    client._web.sleep, client._web.clock = time.sleep, time.clock
+    starts = []
+    for _ in range(2 * a_second + 2):
+        client.search("x", 1)
+        starts.append(time.now)
+    ends = starts[a_second:]
+    assert all(end - start > 1 for start, end in zip(starts, ends, strict=False))
+    assert ends[0] - starts[0] < 1.2
+
+
+def test_a_key_is_hidden_in_what_ncbi_says_inside_its_answer(ncbi: FakeServer) -> None:
+    ncbi.faults[SEARCH] = [Fault(body=b"<eSearchResult><ERROR>Key SECRET is not known</ERROR></eSearchResult>")]
+    with pytest.raises(CorpusError, match=r"Key \.\.\. is not known"):
+        Eutils("SECRET", url=ncbi.url, web=fast_web(hidden="SECRET")).search("x")
+
+
+def test_a_key_is_hidden_where_an_answer_is_cut(ncbi: FakeServer) -> None:
+    ncbi.faults[SEARCH] = [Fault(body=b"x" * 76 + b"SECRET")] * 6
+    with pytest.raises(CorpusError, match=r"expected XML") as caught:
+        Eutils("SECRET", url=ncbi.url, web=fast_web(hidden="SECRET")).search("x")
+    assert "SECR" not in str(caught.value)
+
+
+def test_files_of_others_beside_what_is_fetched_stay(ncbi: FakeServer, tmp_path: Path) -> None:
+    pmids, path, batches = [str(n) for n in range(1, 202)], tmp_path / "found.xml", tmp_path / "found.xml.batches"
+    (batches / "mine").mkdir(parents=True)
+    (batches / "results.xml").write_text("mine", encoding="ascii")
+    assert Eutils(url=ncbi.url, web=fast_web()).save(pmids, path).records == 201
+    assert sorted(one.name for one in batches.iterdir()) == ["mine", "results.xml"]
+
+
+def test_identifiers_that_did_not_come_are_warned_of(ncbi: FakeServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    short = b"<eSearchResult><Count>50</Count><IdList><Id>1</Id></IdList></eSearchResult>"
+    ncbi.faults[SEARCH] = [Fault(body=short), Fault(body=short)]
+    client = Eutils(url=ncbi.url, web=fast_web())
+    assert client.search("x", 20).warnings == ("1 of 20 identifiers came; search again to have the others",)
+    assert client.search("x", 1).warnings == ()
+    monkeypatch.setattr("radrag.corpora.eutils._MOST", 20)
+    ncbi.eutils = Ncbi({str(n): FIRST + timedelta(days=n) for n in range(1, 31)}, most=20)
+    ncbi.faults[SEARCH] = [None, None, Fault(body=short.replace(b"50", b"5"))]
+    found = client.search("x", 30)
+    assert "1 of 5 identifiers came; search again to have the others" in found.warnings
+    assert any("of 30 records have a day of entry" in warning for warning in found.warnings)
+
+
+def test_an_interrupted_fetch_goes_on_where_it_stopped(ncbi: FakeServer, tmp_path: Path) -> None:
+    pmids, path = [str(n) for n in range(1, 451)], tmp_path / "found.xml"
+    ncbi.faults[FETCH] = [None, None, Fault(status=400, body=b"no")]
+    with pytest.raises(CorpusError, match="400"):
+        Eutils(url=ncbi.url, web=fast_web()).save(pmids, path)
+    assert not path.exists()
+    first, second = sorted((tmp_path / "found.xml.batches").glob("*.xml"), key=lambda one: one.stat().st_mtime_ns)
+    second.write_bytes(second.read_bytes()[:-100])
+    before = len(ncbi.forms)
+    assert Eutils(url=ncbi.url, web=fast_web()).save(pmids, path).records == 450
+    assert [form["id"].partition(",")[0] for form in ncbi.forms[before:]] == ["201", "401"]
+    assert [document.id for document in read_pubmed(path)] == [f"PMID:{pmid}" for pmid in pmids]
+    assert sorted(file.name for file in tmp_path.iterdir() if file.is_file()) == ["found.xml"]
+    assert not first.parent.exists()
+
+
+def test_what_came_long_ago_is_fetched_again(ncbi: FakeServer, tmp_path: Path) -> None:
+    pmids, path = [str(n) for n in range(1, 202)], tmp_path / "found.xml"
+    ncbi.faults[FETCH] = [None, Fault(status=400)]
+    with pytest.raises(CorpusError, match="400"):
+        Eutils(url=ncbi.url, web=fast_web()).save(pmids, path)
+    (old,) = (tmp_path / "found.xml.batches").glob("*.xml")
+    os.utime(old, (1e9, 1e9))
+    before = len(ncbi.forms)
+    Eutils(url=ncbi.url, web=fast_web()).save(pmids, path)
+    assert len(ncbi.forms) - before == 2
+
+
+def test_an_answer_whose_root_says_more_is_not_taken_for_an_empty_one(ncbi: FakeServer, tmp_path: Path) -> None:
+    body = article_set(article(5)).replace(b"<PubmedArticleSet>", b'<PubmedArticleSet a="b">')
+    ncbi.faults[FETCH] = [Fault(body=body)]
+    with pytest.raises(CorpusError, match="without attributes"):
+        Eutils(url=ncbi.url, web=fast_web()).save(["5"], tmp_path / "a.xml")
+
+
+def test_very_many_records_are_checked_in_a_moment(ncbi: FakeServer, tmp_path: Path) -> None:
+    """What did not come is looked up, not searched for: 20,000 identifiers took minutes."""
+    ncbi.eutils = lambda tool, form: f"{DOCTYPE}<PubmedArticleSet/>".encode()
+    pmids = [str(n) for n in range(20_000)]
+    assert Eutils(url=ncbi.url, web=fast_web()).save(pmids, tmp_path / "a.xml").missing == tuple(pmids)

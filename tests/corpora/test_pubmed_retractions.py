@@ -49,6 +49,13 @@ def write(path: Path, *rows: dict[str, str], encoding: str = "utf-8") -> Path:
         ({}, ()),
         ({"retracted": False}, ()),
         ({"retracted": True}, ("retracted",)),
+        ({"retracted": "False"}, ()),
+        ({"retracted": " no"}, ()),
+        ({"retracted": "0"}, ()),
+        ({"retracted": None}, ()),
+        ({"retracted": "Yes"}, ("retracted",)),
+        ({"retracted": 1}, ("retracted",)),
+        ({"retracted": "2020-01-05"}, ("retracted",)),  # what cannot be told must not be shown
         ({"publication_types": ["Journal Article", "Retracted Publication"]}, ("retracted",)),
         ({"publication_types": ["Retraction of Publication"]}, ()),
         ({"publication_types": ["Retraction Notice", "Expression of Concern", "Published Erratum"]}, ()),
@@ -164,6 +171,10 @@ def test_a_reinstatement_by_either_identifier_counts(tmp_path: Path) -> None:
         ({"RetractionDate": "20/3/2020"}, "RetractionDate", "month must be"),
         ({"OriginalPaperPubMedID": "PMC12"}, "OriginalPaperPubMedID", "got 'PMC12'"),
         ({"RetractionPubMedID": "x"}, "RetractionPubMedID", "got 'x'"),
+        ({"OriginalPaperDOI": "10.1000/a and its erratum"}, "OriginalPaperDOI", "got '10.1000/a and its erratum'"),
+        ({"OriginalPaperDOI": "https://example.org/10.1000/a"}, "OriginalPaperDOI", "a link to one"),
+        ({"OriginalPaperDOI": "doi:"}, "OriginalPaperDOI", "or 'unavailable'"),
+        ({"RetractionDOI": "see the journal"}, "RetractionDOI", "got 'see the journal'"),
     ],
 )
 def test_rows_that_cannot_be_read_are_named(tmp_path: Path, values: dict[str, str], field: str, message: str) -> None:
@@ -178,3 +189,39 @@ def test_another_csv_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("id,text\n1,a\n", encoding="utf-8")
     with pytest.raises(CorpusError, match=r"columns Record ID, .*Retraction Watch"):
         list(read_retraction_watch(tmp_path / "a.csv"))
+
+
+@pytest.mark.parametrize(
+    ("pubmed", "doi", "targets"),
+    [
+        ("12;0; 13", "", ["PMID:12", "PMID:13"]),
+        ("PMID: 12", "", ["PMID:12"]),
+        ("0", "10.1000/a;10.1000/B ; https://doi.org/10.1000/c", ["doi:10.1000/a", "doi:10.1000/b", "doi:10.1000/c"]),
+        ("0", "http://dx.doi.org/10.1000/a", ["doi:10.1000/a"]),
+        ("0", "DOI: 10.1000/a;", ["doi:10.1000/a"]),
+        ("0", "DOI 10.1000/a; doi:  10.1000/b", ["doi:10.1000/a", "doi:10.1000/b"]),
+        ("0", "https://www.doi.org/10.1000/A", ["doi:10.1000/a"]),
+        ("0", "https://doi.org/10.1000%2FA%28b%29", ["doi:10.1000/a(b)"]),
+        ("0", "10.1000/A and 10.1000/B & https://doi.org/10.1000%2Fc", [f"doi:10.1000/{one}" for one in "abc"]),
+        ("Unavailable", "10.1000/a", ["doi:10.1000/a"]),
+        (
+            "0",
+            "10.1002/(SICI)1097-0258(19980815/30)17:15/16<1661::AID-SIM968>3.0.CO;2-2",
+            ["doi:10.1002/(sici)1097-0258(19980815/30)17:15/16<1661::aid-sim968>3.0.co;2-2"],
+        ),
+        ("0", "Unavailable", []),
+        ("", "", []),
+    ],
+)
+def test_several_articles_and_other_ways_to_write_a_name(
+    tmp_path: Path, pubmed: str, doi: str, targets: list[str]
+) -> None:
+    path = write(tmp_path / "rw.csv", row(OriginalPaperPubMedID=pubmed, OriginalPaperDOI=doi))
+    assert [notice.target for notice in read_retraction_watch(path)] == targets
+
+
+def test_a_reinstatement_of_one_of_several_lifts_that_one_only(tmp_path: Path) -> None:
+    several = row(OriginalPaperPubMedID="5;6", OriginalPaperDOI="")
+    back = {**REINSTATED, "OriginalPaperPubMedID": "6", "OriginalPaperDOI": ""}
+    path = write(tmp_path / "rw.csv", several, back)
+    assert [notice.target for notice in read_retraction_watch(path)] == ["PMID:5"]

@@ -75,6 +75,23 @@ def test_a_selection_survives_json(
     assert Selection.from_json(json.loads(json.dumps(selection.to_json()))) == selection
 
 
+@pytest.mark.parametrize(
+    ("other", "same"),
+    [
+        (Selection(mesh=("B", "a "), years=(2000, None)), True),
+        (Selection(mesh=("a", "b", "B"), years=(2000, None)), True),
+        (Selection(mesh=("A",), years=(2000, None)), False),
+        (Selection(mesh=("A", "B")), False),
+        (Selection(mesh=("A", "B"), years=(2000, None), has_abstract=True), False),
+        (Selection(mesh=("A", "B"), years=(2000, None), languages=("eng",)), False),
+        (Selection(languages=("A", "B"), years=(2000, None)), False),
+    ],
+)
+def test_selections_are_the_same_that_select_the_same(other: Selection, same: bool) -> None:
+    selection = Selection(mesh=("A", "B"), years=(2000, None))
+    assert selection.selects_as(other) is other.selects_as(selection) is same
+
+
 def test_only_what_is_set_is_kept() -> None:
     assert Selection().to_json() == {}
     assert Selection(mesh=("A",), years=(None, 2000)).to_json() == {"mesh": ("A",), "years": (None, 2000)}

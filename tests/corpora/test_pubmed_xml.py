@@ -174,6 +174,12 @@ HISTORY = """<History><PubMedPubDate PubStatus="entrez"><Year>2003</Year><Month>
         ("<MedlineDate>1978-1979 Jan</MedlineDate>", "", "1978"),
         ("<MedlineDate>2000 1st Quarter</MedlineDate>", "", "2000"),
         ("<MedlineDate>No. 12345</MedlineDate>", ARTICLE_DATE, "2001-02-03"),
+        ("<MedlineDate>1999-2000 Winter</MedlineDate>", "", "1999"),
+        ("<MedlineDate>2010 Jan.-Mar.</MedlineDate>", "", "2010-01"),
+        ("<MedlineDate>2011 May 12 - Jun 1</MedlineDate>", "", "2011-05-12"),
+        ("<MedlineDate>2002 Feb 30-Mar 2</MedlineDate>", "", "2002-02"),
+        ("<Year>2001</Year><Month>Feb</Month><Day>29</Day>", "", "2001-02"),
+        ("<Year>2004</Year><Month>Feb</Month><Day>29</Day>", "", "2004-02-29"),
         ("", ARTICLE_DATE, "2001-02-03"),
         ("", "", "2002-12-31"),
     ],
@@ -238,6 +244,24 @@ def test_a_retracted_publication_by_its_type(tmp_path: Path) -> None:
     assert not one(tmp_path, article(kind.replace("Retracted", "Retraction of"))).retracted
 
 
+@pytest.mark.parametrize(
+    ("parts", "expected"),
+    [
+        ("<Year>2026</Year><Month>03</Month><Day>01</Day>", "2026-03-01"),
+        ("<Year>2026</Year><Month>3</Month><Day>1</Day>", "2026-03-01"),
+        ("<Year>2026</Year><Month>03</Month>", None),
+        ("<Year>2026</Year><Month>02</Month><Day>30</Day>", None),
+        ("", None),
+    ],
+)
+def test_when_a_record_was_revised(tmp_path: Path, parts: str, expected: str | None) -> None:
+    revised = f"<DateRevised>{parts}</DateRevised>"
+    assert one(tmp_path, article(after=revised)).metadata.get("revised") == expected
+    assert (
+        one(tmp_path, BOOK.replace("</BookDocument>", f"{revised}</BookDocument>")).metadata.get("revised") == expected
+    )
+
+
 UPDATE = "<DeleteCitation><PMID>1</PMID><PMID Version='2'>2</PMID></DeleteCitation>"
 
 
@@ -246,9 +270,9 @@ def test_versions_and_deletions_come_in_order(tmp_path: Path) -> None:
     assert [(d.id, d.title) for d in read_pubmed(path)] == [("PMID:7", ""), ("PMID:7", "New.")]
     assert list(read_deletions(path)) == ["1", "2"]
     last = list(read_pubmed(path, deletions=True))[2:]
-    assert [(d.id, d.kind, d.text, d.metadata["deleted"]) for d in last] == [
-        ("PMID:1", "deletion", "", True),
-        ("PMID:2", "deletion", "", True),
+    assert [(d.id, d.kind, d.text, d.metadata["deleted"], d.metadata.get("pmid_version")) for d in last] == [
+        ("PMID:1", "deletion", "", True, None),
+        ("PMID:2", "deletion", "", True, 2),
     ]
 
 

@@ -39,9 +39,29 @@ def test_documents_from_json_lines(tmp_path: Path, name: str) -> None:
 def test_documents_from_csv(tmp_path: Path, name: str) -> None:
     path = write(tmp_path / name, '\ufeffid,text,title,year\r\na,"one, ""two""\r\nthree",T,2020\r\n\r\nb,x,,\r\n')
     assert list(read_csv(path)) == [
-        Document("a", 'one, "two"\r\nthree', title="T", metadata={"year": "2020"}),
+        Document("a", 'one, "two"\r\nthree', title="T", metadata={"year": 2020}),
         Document("b", "x", metadata={"year": ""}),
     ]
+
+
+def test_what_a_column_says_of_retraction_is_a_boolean(tmp_path: Path) -> None:
+    said = {"False": False, "no": False, "0": False, "": False, "TRUE": True, " yes": True, "1": True}
+    path = write(tmp_path / "d.csv", "id,text,retracted\n" + "".join(f"{n},x,{v}\n" for n, v in enumerate(said)))
+    assert [document.metadata["retracted"] for document in read_csv(path)] == list(said.values())
+    records = [{"id": str(number), "text": "x", "retracted": value} for number, value in enumerate([*said, True, 0])]
+    found = [document.metadata["retracted"] for document in read_jsonl(jsonl(tmp_path / "d.jsonl", *records))]
+    assert found == [*said.values(), True, False]
+    assert all(isinstance(one, bool) for one in found)
+    (one,) = read_jsonl(jsonl(tmp_path / "null.jsonl", {"id": "a", "text": "x", "retracted": None}))
+    assert one.metadata == {"retracted": None}
+
+
+@pytest.mark.parametrize("value", ["n", "not retracted", "2020-01-05", "nan"])
+def test_what_cannot_be_told_of_retraction_is_refused(tmp_path: Path, value: str) -> None:
+    path = write(tmp_path / "d.csv", f"id,text,retracted\na,x,no\nb,x,{value}\n")
+    with pytest.raises(CorpusError, match=f"field retracted: expected true, yes or 1, .* got '{value}'") as caught:
+        list(read_csv(path))
+    assert (caught.value.record, caught.value.field) == (3, "retracted")
 
 
 def test_fields_name_the_columns(tmp_path: Path) -> None:
