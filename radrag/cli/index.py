@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from radrag.cli.app import fail, show
+from radrag.cli.app import complain, fail, show
+from radrag.cli.sources import check, left_out, read, updated
 
 if TYPE_CHECKING:
     from radrag.corpora import FileFailure
     from radrag.indexes.filters import Range
+    from radrag.indexes.hybrid import HybridIndex
     from radrag.types import Document
 
 commands = typer.Typer(no_args_is_help=True, help="Build, search and check indexes.")
@@ -31,6 +34,10 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 def register(app: typer.Typer) -> None:
     """Hang the verbs under ``radrag``."""
+    from radrag.cli.index_tune import measure, tune
+
+    for verb in (tune, measure):
+        commands.command()(verb)
     app.add_typer(commands, name="index")
 
 
@@ -42,35 +49,76 @@ def build(
         str, typer.Option(help="static, minilm, medcpt, or a sentence-transformers name or folder.")
     ] = "static",
     lexical: Annotated[str, typer.Option(help="bm25 or rank-bm25.")] = "bm25",
-    reranker: Annotated[str | None, typer.Option(help="learned, or the name of a cross-encoder.")] = None,
+    reranker: Annotated[str | None, typer.Option(help="learned, late, or the name of a cross-encoder.")] = None,
     max_words: Annotated[int, typer.Option(help="Longest passage, in words.")] = 300,
     overlap: Annotated[int, typer.Option(help="Sentences shared by neighbouring passages.")] = 1,
     as_json: Json = False,
 ) -> None:
     """Make an index from documents. If it is interrupted, run the same command again: it goes on where it stopped."""
     from radrag.corpora import Chunking
+    from radrag.indexes.changes import discard
     from radrag.indexes.hybrid import HybridIndex
+    from radrag.indexes.rerank import load_reranker
 
-    _check(sources)
+    check(sources)
     absolute = [source if source == "shipped" else str(Path(source).resolve()) for source in sources]
     settings = {"encoder": encoder, "lexical": lexical, "reranker": reranker, "chunking": [max_words, overlap]}
     begun = {"sources": absolute, **settings}
     failures: list[FileFailure] = []
     ignored: list[Path] = []
+    deletions: list[Document] = []
     resumed = (index / "store.sqlite").is_file()
     if resumed:
-        made = HybridIndex.open(index)
-        if made.get_note("build") != {**begun, "done": False}:
-            fail(f"{index} is an index already; use `radrag index add`, or choose another folder")
+        made = _unfinished(index, begun)
     else:
         chunking = Chunking(max_words, overlap)
+        load_reranker(reranker)  # a wrong name is refused before anything is written
         made = HybridIndex.create(index, encoder=encoder, lexical=lexical, chunking=chunking, reranker=reranker)
-        made.set_note("build", {**begun, "done": False})
-    with made:
-        report = made.add(read(sources, failures, ignored), skip_existing=resumed, progress=not as_json)
+    with _going_on(made, index), made:
+        if not resumed:
+            made.set_note("build", {**begun, "done": False})
+        documents = read(sources, failures, ignored, deletions)
+        report = made.add(documents, skip_existing=resumed, progress=not as_json)
         if not failures:
             made.set_note("build", {**begun, "done": True})
-    _finish(report, failures, ignored, as_json)
+    if failures and discard(index):
+        complain(f"nothing could be added, so no index was left in {index}")
+    _finish({**report, **left_out(deletions)}, failures, ignored, as_json)
+
+
+def _unfinished(index: Path, begun: dict[str, Any]) -> HybridIndex:
+    """Open an index that the same command began and did not finish."""
+    from radrag.indexes.hybrid import HybridIndex
+
+    made = HybridIndex.open(index)
+    note = made.get_note("build")
+    if note == {**begun, "done": False}:
+        return made
+    made.close()
+    if note is not None and not note["done"]:
+        told = {name: value for name, value in note.items() if name != "done" and begun.get(name) != value}
+        fail(
+            f"{index} is a build that was not finished, of other sources or options: it was begun with {told}. Give "
+            "those to go on, delete the folder, or choose another one"
+        )
+    fail(f"{index} is an index already; use `radrag index add`, or choose another folder")
+
+
+@contextmanager
+def _going_on(made: HybridIndex, index: Path) -> Iterator[None]:
+    """If a build ends early, say how to go on; leave no index behind that holds nothing."""
+    from radrag.indexes.changes import discard
+
+    try:
+        yield
+    except (Exception, KeyboardInterrupt) as error:
+        made.close()
+        if discard(index):
+            raise
+        complain(f"{index} is not finished; run the same command again and it goes on where it stopped")
+        if isinstance(error, KeyboardInterrupt):
+            raise typer.Exit(1) from error
+        raise
 
 
 @commands.command()
@@ -78,21 +126,27 @@ def add(
     index: Folder,
     sources: Sources,
     skip_existing: Annotated[bool, typer.Option("--skip-existing", help="Leave out what is there already.")] = False,
-    update: Annotated[bool, typer.Option("--update", help="Put documents in the place of those of their id.")] = False,
+    update: Annotated[
+        bool, typer.Option("--update", help="Replace documents by their id; apply PubMed's deletions.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Add documents to an index, or with --update replace those that are there."""
     from radrag.indexes.hybrid import HybridIndex
 
-    _check(sources)
+    if update and skip_existing:
+        fail("--update and --skip-existing exclude each other: replace what is there, or leave it as it is")
+    check(sources)
     failures: list[FileFailure] = []
     ignored: list[Path] = []
+    deletions: list[Document] = []
     with HybridIndex.open(index) as opened:
-        documents = read(sources, failures, ignored)
+        documents = read(sources, failures, ignored, deletions)
         if update:
-            report = opened.update(documents, progress=not as_json)
+            report = updated(opened, documents, deletions, progress=not as_json)
         else:
             report = opened.add(documents, skip_existing=skip_existing, progress=not as_json)
+            report |= left_out(deletions)
     _finish(report, failures, ignored, as_json)
 
 
@@ -147,8 +201,12 @@ def search(
     """Find passages."""
     from radrag.indexes.hybrid import HybridIndex
 
-    given = {"kind": kind, "year": _years(years), "publication_types": publication_type, "mesh": mesh}
-    where = {name: value for name, value in {**given, "language": language}.items() if value}
+    named = {"kind": kind, "type": publication_type, "mesh": mesh, "language": language}
+    for option, value in named.items():
+        if any(not one.strip() for one in ([value] if isinstance(value, str) else value or ())):
+            fail(f"--{option} is empty; give what to look for, or leave the option out to search everything")
+    given = {"year": _years(years), "publication_types": named.pop("type"), **named}
+    where = {name: value for name, value in given.items() if value}
     with HybridIndex.open(index) as opened:
         hits = opened.search(
             query, k=k, where=where, mode=mode, per_document=per_document, include_retracted=include_retracted,
@@ -158,7 +216,8 @@ def search(
     for rank, hit in enumerate(hits, start=1):
         passage = hit.passage
         place = f"{passage.document_id}:{passage.start}-{passage.end}"
-        lines.append(f"{rank}. {hit.score:.3f}  {' > '.join(passage.path) or passage.title} ({place})")
+        heads = passage.path if passage.title in passage.path else (passage.title, *passage.path)
+        lines.append(f"{rank}. {hit.score:.3f}  {' > '.join(filter(None, heads))} ({place})")
         if passage.flags:
             lines.append(f"   ! {', '.join(passage.flags).upper()}")
         lines.append("   " + " ".join(passage.text.split())[:300])
@@ -187,67 +246,6 @@ def verify(index: Folder, as_json: Json = False) -> None:
         raise typer.Exit(1)
 
 
-@commands.command()
-def tune(
-    index: Folder,
-    questions: Annotated[Path, typer.Argument(help="Questions with gold documents, .jsonl as `evaluate run` reads.")],
-    apply: Annotated[bool, typer.Option("--apply", help="Keep the best settings with the index.")] = False,
-    as_json: Json = False,
-) -> None:
-    """Fit the fusion of words and vectors on questions of your own, cross-validated."""
-    from radrag.corpora import read_questions
-    from radrag.indexes.hybrid import HybridIndex
-    from radrag.indexes.tuning import fit_fusion
-
-    asked = [(one.text, {span.document_id for span in one.gold}) for one in read_questions(questions) if one.gold]
-    with HybridIndex.open(index) as opened:
-        fit = fit_fusion(opened, asked)
-        if apply:
-            opened.use(fit.settings)
-    lines = [f"{fusion:8}{weight:6.1f}{value:8.3f}" for fusion, weight, value in fit.table[:10]]
-    lines += [f"Chosen without the question judged: nDCG@10 {fit.score}; above the settings it had: {fit.gain}"]
-    lines += ["Kept with the index." if apply else "Nothing was changed; --apply keeps the best."]
-    show(asdict(fit), "\n".join(["fusion  weight nDCG@10", *lines]), as_json)
-
-
-@commands.command()
-def measure(
-    index: Folder,
-    questions: Annotated[Path, typer.Argument(help="Questions, .jsonl as `evaluate run` reads.")],
-    as_json: Json = False,
-) -> None:
-    """Measure the recall of approximate vector search with questions of your own, and search as deep as they ask."""
-    from radrag.corpora import read_questions
-    from radrag.indexes.hybrid import HybridIndex
-
-    with HybridIndex.open(index) as opened:
-        found = opened.measure([one.text for one in read_questions(questions)])
-    lines = [f"{one['rows']:12,} passages: {one['vectors'] or 'every vector is compared'}" for one in found]
-    show(found, "\n".join(lines), as_json)
-
-
-def read(sources: list[str], failures: list[FileFailure], ignored: list[Path]) -> Iterator[Document]:
-    """Yield the documents of files and folders, each read by the kind its name says.
-
-    Files of a folder that fail, and those of no kind that can be read, are added to the lists.
-    """
-    from radrag.corpora import READERS, load_evidence, load_protocols, read_files
-    from radrag.corpora.folders import folder_files, suffix
-    from radrag.types import Document
-
-    for source in sources:
-        if source == "shipped":
-            yield from load_protocols()
-            yield from load_evidence()
-        elif Path(source).is_dir():
-            files, others = folder_files(Path(source))
-            ignored += others
-            yield from read_files(files, failures, Path(source))
-        else:
-            found = READERS[suffix(Path(source))](Path(source))
-            yield from [found] if isinstance(found, Document) else found
-
-
 def _years(given: str | None) -> Range | None:
     from radrag.indexes.filters import Range
 
@@ -257,24 +255,6 @@ def _years(given: str | None) -> Range | None:
     if not all(part.isascii() and part.isdigit() for part in (low, high) if part) or not (low or high):
         fail(f"--years must be like 2015:2024, 2015:, :2024 or 2015, got {given!r}")
     return Range(int(low) if low else None, int(high) if high else (None if colon else int(low)))
-
-
-def _check(sources: list[str]) -> None:
-    """Refuse before anything is written what could only fail after."""
-    from radrag.corpora import READERS
-    from radrag.corpora.folders import folder_files, suffix
-
-    kinds = ", ".join(READERS)
-    for source in sources:
-        path = Path(source)
-        if source == "shipped":
-            continue
-        if not path.exists():
-            fail(f"{path} does not exist; give a file, a folder, or 'shipped'")
-        if path.is_dir() and not folder_files(path)[0]:
-            fail(f"{path} holds no file that can be read; expected one of {kinds}")
-        if path.is_file() and suffix(path) not in READERS:
-            fail(f"{path} is of no kind that can be read; expected one of {kinds}")
 
 
 def _finish(report: dict[str, int], failures: list[FileFailure], ignored: list[Path], as_json: bool) -> None:
@@ -289,5 +269,8 @@ def _finish(report: dict[str, int], failures: list[FileFailure], ignored: list[P
 
 def _summary(report: dict[str, int]) -> str:
     parts = [f"{report['added']} documents added", f"{report['passages']} passages"]
-    parts += [f"{report[name]} {name}" for name in ("updated", "skipped", "empty") if report.get(name)]
-    return ", ".join(parts) + "."
+    parts += [f"{report[name]} {name}" for name in ("updated", "deleted", "skipped", "empty") if report.get(name)]
+    said = ", ".join(parts) + "."
+    if left_out := report.get("deletions_left_out"):
+        said += f"\n{left_out} deletions of PubMed left out; `radrag index add --update` with these files applies them."
+    return said

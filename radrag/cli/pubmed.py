@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from radrag.cli.app import fail, show
+from radrag.cli.app import complain, fail, show
 from radrag.cli.index import Folder, Json
 
 if TYPE_CHECKING:
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
 commands = typer.Typer(no_args_is_help=True, help="PubMed: follow its files, search it, and hear of retractions.")
 Names = list[str] | None
 _MANY = "Repeat it for several."
+_ORIGIN = "retraction-watch"
+_LEAST_LEFT = 0.9
+_INTERRUPTED = 130
 
 
 @commands.command()
@@ -47,6 +51,9 @@ def sync(
         bool, typer.Option("--new-baseline", help="Apply the baseline of another year over what is there.")
     ] = False,
     allow_gaps: Annotated[bool, typer.Option("--allow-gaps", help="Go on though files between are missing.")] = False,
+    skip_damaged: Annotated[
+        bool, typer.Option("--skip-damaged", help="Leave out records that are damaged, and name them.")
+    ] = False,
     max_files: Annotated[int | None, typer.Option(min=1, help="Most files to apply now.")] = None,
     downloads: Annotated[
         Path | None, typer.Option(help="Folder for downloads; by default INDEX-downloads beside the index.")
@@ -62,11 +69,13 @@ def sync(
     """
     from radrag.corpora.pubmed_server import SERVER, LocalFolder, Server
     from radrag.indexes.hybrid import HybridIndex
-    from radrag.indexes.pubmed_sync import make_plan
+    from radrag.indexes.pubmed_sync import make_plan, remember
 
     if folder is not None and server is not None:
         fail("--from and --server name two sources; give one of them")
-    if not index.exists() and not create:
+    if server is not None and not server.lower().startswith(("https://", "http://")):
+        fail(f"--server {server}: expected an https or http address; for a folder on this machine give --from FOLDER")
+    if not (index / "store.sqlite").is_file() and not create:
         fail(f"{index} does not exist; check the path, or make it with --create")
     selection = _selection(mesh, years, kind, journal, language, has_abstract)
     source = LocalFolder(folder) if folder is not None else Server(server or SERVER)
@@ -76,7 +85,7 @@ def sync(
         "selection_changed": selection_changed,
         "gaps": allow_gaps,
     }
-    if index.exists():
+    if (index / "store.sqlite").is_file():  # a folder without one is empty, or its creation was killed
         with HybridIndex.open(index) as opened:
             plan = make_plan(opened, source, selection, **allowed)
     else:
@@ -84,9 +93,12 @@ def sync(
     if dry_run:
         _show_plan(plan, max_files, as_json)
         return
-    if not index.exists():
-        HybridIndex.create(index, encoder=encoder).close()
-    _apply(index, source, plan, downloads or index.parent / f"{index.name}-downloads", max_files, keep, as_json)
+    if not (index / "store.sqlite").is_file():
+        with HybridIndex.create(index, encoder=encoder) as made:
+            remember(made, plan)
+    place = downloads or index.parent / f"{index.name}-downloads"
+    options = {"max_files": max_files, "keep": keep, "skip_damaged": skip_damaged}
+    _apply(index, source, plan, place, options, as_json)
 
 
 @commands.command()
@@ -106,11 +118,13 @@ def search(
 ) -> None:
     """Search PubMed through NCBI's E-utilities: list what is found, write it to a file, or store it in an index."""
     from radrag.corpora import read_pubmed
-    from radrag.corpora.eutils import EUTILS, Eutils
+    from radrag.corpora.eutils import EUTILS, Eutils, Sort
     from radrag.indexes.hybrid import HybridIndex
 
     if index is not None and not index.exists():
         fail(f"{index} does not exist; make it with `radrag index build` or `radrag corpora pubmed sync --create`")
+    if sort not in list(Sort):
+        fail(f"--sort {sort}: expected {' or '.join(Sort)}")
     client = Eutils(api_key, email, server or EUTILS)
     found = client.search(query, most, sort)
     facts: dict[str, Any] = asdict(found)
@@ -138,19 +152,43 @@ def search(
 def retractions(
     index: Folder,
     file: Annotated[Path, typer.Argument(help="A CSV file in Retraction Watch's format, as Crossref distributes it.")],
+    fewer: Annotated[
+        bool, typer.Option("--fewer", help="Take the file though it has far fewer notices than the one before.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
-    """Take retractions, concerns and corrections from a file, in the place of those of an earlier one."""
+    """Take retractions, concerns and corrections from a file, in the place of those of an earlier one.
+
+    A file with no notices, or far fewer than the index has, is refused: it would lift retractions unseen.
+    """
     from radrag.corpora.retractions import read_retraction_watch
     from radrag.indexes.hybrid import HybridIndex
 
     notices = list(read_retraction_watch(file))
+    found = len({(notice.target, notice.kind, notice.source) for notice in notices})
     with HybridIndex.open(index) as opened:
-        before = opened.manifest["retracted"]
-        opened.set_notices("retraction-watch", notices)
+        before, had = opened.manifest["retracted"], _stored_notices(index)
+        if not fewer and (not found or found < _LEAST_LEFT * had):
+            those = f"the index has {had} from a file before" if had else "and the index none from a file before"
+            fail(
+                f"{file} has {found} notices, {those}; nothing was changed. It may be cut off: fetch it again, or take "
+                "it as it is with --fewer"
+            )
+        kept = opened.set_notices(_ORIGIN, notices)
         after = opened.manifest["retracted"]
-    facts = {"notices": len(notices), "retracted_before": before, "retracted": after}
-    show(facts, f"{len(notices)} notices kept; {after} documents of the index are retracted, {before} before.", as_json)
+    facts = {"notices": kept, "retracted_before": before, "retracted": after}
+    show(facts, f"{kept} notices kept; {after} documents of the index are retracted, {before} before.", as_json)
+
+
+def _stored_notices(index: Path) -> int:
+    """Return how many notices of such files an index holds."""
+    from radrag.indexes.database import Database
+
+    database = Database(index / "store.sqlite")
+    try:
+        return int(database.one("SELECT COUNT(*) FROM notices WHERE origin = ?", (_ORIGIN,))[0])
+    finally:
+        database.close()
 
 
 class _NoIndex:
@@ -178,37 +216,55 @@ def _selection(
     return Selection(**given, years=(ends[0], ends[1]), has_abstract=has_abstract)
 
 
-def _apply(
-    index: Path, source: Source, plan: Plan, downloads: Path, max_files: int | None, keep: bool, as_json: bool
-) -> None:
+def _apply(index: Path, source: Source, plan: Plan, downloads: Path, options: Mapping[str, Any], as_json: bool) -> None:
     from radrag.indexes.hybrid import HybridIndex
+    from radrag.indexes.pubmed_sync import only_sync
     from radrag.indexes.pubmed_sync import sync as apply
 
-    with HybridIndex.open(index) as opened:
-        report = apply(opened, source, plan, downloads, max_files=max_files, keep=keep, progress=not as_json)
+    try:
+        with only_sync(index), HybridIndex.open(index) as opened:
+            report = apply(opened, source, plan, downloads, progress=not as_json, **options)
+    except KeyboardInterrupt:
+        complain("interrupted; the files applied stay applied. Run the same command again to go on")
+        raise typer.Exit(_INTERRUPTED) from None
     if downloads.is_dir() and not any(downloads.iterdir()):
         downloads.rmdir()
     counts = ", ".join(f"{count} {name}" for name, count in report.counts.items() if count)
     lines = [f"{len(report.files)} files applied, {report.left} left to apply.", counts]
+    lines += [f"Selection: {plan.selection.to_json() or 'everything'}"]
     lines += [f"Not checked, there is no digest beside it: {name}" for name in report.unchecked]
-    lines += _late(report.late)
+    lines += [f"Left out: {error}" for error in report.damaged]
+    lines += _late(report.late) + _said(plan)
     show(asdict(report), "\n".join(line for line in lines if line), as_json)
 
 
 def _show_plan(plan: Plan, max_files: int | None, as_json: bool) -> None:
-    names = [file.name for file in plan.pending[:max_files]]
+    names = [file.name for file in plan.now(max_files)]
     late = tuple(file.name for file in plan.late)
     facts = {
         "pending": names,
         "left": len(plan.pending) - len(names),
         "applied": plan.applied,
         "late": late,
+        "reissued": plan.reissued,
+        "waiting": plan.waiting,
         "selection": plan.selection.to_json(),
     }
     shown = f"{names[0]} to {names[-1]}" if names else "none"
     lines = [f"{len(names)} files to apply ({shown}), {facts['left']} after them, {plan.applied} applied before."]
-    lines += [f"Selection: {facts['selection'] or 'everything'}", *_late(late)]
+    lines += [f"Selection: {facts['selection'] or 'everything'}", *_late(late), *_said(plan)]
     show(facts, "\n".join(lines), as_json)
+
+
+def _said(plan: Plan) -> list[str]:
+    """Return what a plan found besides new files."""
+    anew = (
+        f"{plan.reissued} was published anew since it was applied; it and all files after it are applied again. What "
+        "only its first issue said stays: its articles, its deletions, and its notices about others. To be rid of "
+        "that, make a new index."
+    )
+    waiting = f"{plan.waiting} files of a new baseline wait: make a new index, or allow them with --new-baseline."
+    return [anew] * (plan.reissued is not None) + [waiting] * bool(plan.waiting)
 
 
 def _late(names: tuple[str, ...]) -> list[str]:

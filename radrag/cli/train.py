@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -11,6 +11,10 @@ from radrag.cli import tune
 from radrag.cli.app import show
 from radrag.cli.index import Json
 from radrag.cli.presets import Presets
+
+if TYPE_CHECKING:
+    from radrag.indexes.token_states import TokenReader
+    from radrag.training.reranker import Judged
 
 commands = typer.Typer(
     cls=Presets,
@@ -62,6 +66,8 @@ def encoder(
     given: dict[str, Any] = {name: value for name, value in (("epochs", epochs), ("batch", batch)) if value is not None}
     if whole and (pairs is None or pairs.is_dir()):
         raise typer.BadParameter("--whole needs --pairs FILE")
+    if (whole or pairs is None) and _is_static(Path(source)):
+        raise typer.BadParameter(f"{source} is a static model, which can only be tuned: give --pairs, not --whole")
     if pairs is None:
         distil_encoder(source, out, dims=dims)
     elif whole:
@@ -80,6 +86,17 @@ def encoder(
     typer.echo(f"written to {out}")
 
 
+def _is_static(folder: Path) -> bool:
+    """Whether a folder says that it holds a model2vec model."""
+    import json
+
+    config = folder / "config.json"
+    try:
+        return config.is_file() and json.loads(config.read_text(encoding="utf-8"))["model_type"] == "model2vec"
+    except (ValueError, LookupError, TypeError):
+        return False
+
+
 def _tune_shipped(
     data: Path, extra: Path | None, start: Path, out: Path, cache: Path, settings: dict[str, Any]
 ) -> None:
@@ -95,21 +112,66 @@ def _tune_shipped(
 
 @commands.command()
 def reranker(
-    data: Annotated[Path, typer.Argument(help="Folder of development data.")],
+    data: Annotated[Path | None, typer.Argument(help="Folder of development data, for the one that ships.")] = None,
     out: Out = Path("runs/reranker.json"),
-    encoders: Annotated[
-        list[str] | None, typer.Option("--encoder", help="Encoders to search with; static if left out.")
+    index: Annotated[Path | None, typer.Option(help="Folder of an index of yours, with --questions.")] = None,
+    questions: Annotated[
+        Path | None, typer.Option(help="Your questions with gold spans, .jsonl as `index tune` reads.")
     ] = None,
-    cache: Annotated[Path | None, typer.Option(help="Keep vectors of encoders but static in this folder.")] = None,
+    encoders: Annotated[
+        list[str] | None, typer.Option("--encoder", help="With DATA: encoders to search with; static if left out.")
+    ] = None,
+    cache: Annotated[
+        Path | None, typer.Option(help="With DATA: keep vectors of encoders but static in this folder.")
+    ] = None,
+    late: Annotated[
+        str | None,
+        typer.Option(help="Also weigh late interaction, read by static, minilm or the model in a folder."),
+    ] = None,
     seed: Seed = 0,
     as_json: Json = False,
-) -> None:
-    """Fit the learned re-ranker on PubMedQA and the shipped questions."""
+) -> None:  # fmt: skip
+    """Fit the learned re-ranker on questions of your own, or on PubMedQA and the shipped questions."""
+    from radrag.indexes.token_states import load_reader
     from radrag.training.reranker import fit_reranker
-    from radrag.training.reranker_lists import DATA, WITHOUT, shipping_lists
+    from radrag.training.reranker_lists import DATA, WITHOUT, WITHOUT_LATE, shipping_lists
 
-    lists = shipping_lists(data, encoders or ["static"], cache)
-    _facts(fit_reranker(lists, out, data=DATA, without=WITHOUT, seed=seed), out, as_json)
+    own = index is not None or questions is not None
+    if own == (data is not None) or (index is None) != (questions is None):
+        raise typer.BadParameter("give a folder of development data, or --index INDEX with --questions FILE")
+    if own and (encoders or cache):
+        raise typer.BadParameter("--encoder and --cache go with a folder of development data; an index has an encoder")
+    given = {"--index": index, "--questions": questions, "--late": late}
+    words = [f"{name} {Path(value).name}" for name, value in given.items() if value is not None]
+    made: dict[str, Any] = {"command": " ".join(["radrag train reranker", *words])}
+    reader = None
+    if late is not None:
+        late = (
+            late if late in ("static", "minilm") else str(Path(late).resolve())
+        )  # the file may be read from another folder
+        reader = load_reader(late, kept_tokens=2_000_000)
+        made["read in"] = reader.dtype
+    if index is not None and questions is not None:
+        lists, more = _own_lists(index, questions, reader)
+        told, without, made = f"questions of {questions.name}", [], {**made, **more}
+    else:
+        assert data is not None
+        lists = shipping_lists(data, encoders or ["static"], cache, reader)
+        told, without = DATA, [*WITHOUT, *(WITHOUT_LATE if late is not None else ())]
+    _facts(fit_reranker(lists, out, data=told, without=without, late=late, seed=seed, made=made), out, as_json)
+
+
+def _own_lists(index: Path, questions: Path, reader: TokenReader | None) -> tuple[list[Judged], dict[str, Any]]:
+    """Return judged lists, and how many questions there were: those without a right and a wrong hit teach nothing."""
+    from radrag.corpora import read_questions
+    from radrag.indexes.hybrid import HybridIndex
+    from radrag.training.reranker_lists import own_lists
+
+    asked = list(read_questions(questions))
+    with HybridIndex.open(index) as opened:
+        lists = own_lists(opened, asked, "own questions", reader)
+    golden = sum(bool(question.gold) for question in asked)
+    return lists, {"questions": len(asked), "with gold spans": golden, "with a right and a wrong hit": len(lists)}
 
 
 @commands.command()

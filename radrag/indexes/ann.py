@@ -1,10 +1,11 @@
-"""Approximate neighbours: one bit a dimension in inverted lists, written once.
+"""Approximate neighbours: four bits for every two or more dimensions, in inverted lists, written once.
 
-RaBitQ (Gao and Long, SIGMOD 2024, arXiv:2405.12497) keeps the signs of each rotated residual. The rows found this way
-are candidates; ``radrag.indexes.dense`` scores them again from their vectors.
+Product quantisation (Jegou et al., IEEE TPAMI 33(1), 2011) with 16 centroids for each part, its tables held in
+registers (FastScan: Andre et al., VLDB 2015). Parts are coded as they are, not as residuals, so one table serves all
+lists. The rows found this way are candidates; ``radrag.indexes.dense`` scores them again from their vectors.
 
-The FastScan layout (Andre et al., VLDB 2015) takes 3.4 ms where the plain one takes 5.6 (500k rows, 354 of 707 lists).
-FAISS cannot map it, so it stays in memory with some 50 bytes a row at 256 dimensions.
+RaBitQ (Gao and Long, SIGMOD 2024) takes 24 bytes a row less, as long or longer, and finds fewer: see DECISIONS.md and
+``tests/benchmarks/vector_codes.py``. FAISS can map neither, so the codes stay in memory.
 """
 
 from __future__ import annotations
@@ -24,12 +25,14 @@ from radrag.errors import IndexCorruptError
 from radrag.indexes.arrays import file_sha256
 
 FILE = "ann.faiss"
-_LIST = 4_096  # rows of a list
+KIND = "ivf-pq4-fastscan"
+_LIST = 1_024  # rows of a list
 _LISTS = 16  # at least
 _POINTS = 40  # training rows a list; FAISS asks for 39
+_CODED = 20_000  # training rows of the codes, at least
 _ROUNDS = 10
 _BLOCK = 8_192
-_QUERY_BITS = 4  # 8 found no more and took longer
+_PARTS, _BITS = 128, 4  # at most: 64 bytes a row
 
 
 def train(
@@ -38,9 +41,9 @@ def train(
     """Train on a sample, add every row in blocks, and write ``folder / "ann.faiss"``.
 
     Args:
-        vectors: float16 ``[n, dim]``, n at least 1.
+        vectors: float16 ``[n, dim]``, n at least 2, not all equal.
         folder: Where the file goes.
-        seed: Of the sample, the rotation and the clustering.
+        seed: Of the sample and the clustering.
         progress: Called with the rows added so far and n.
 
     Returns:
@@ -48,29 +51,45 @@ def train(
     """
     library = _faiss()
     rows, dim = vectors.shape
-    # Recall depends on the share of the rows that is looked at, hardly on the number of lists (64 to 707 lists at 500k
-    # rows took 3.5 to 4.5 ms for the same recall). Each list costs as much as some 500 codes, so lists of 4,096 rows
-    # are cheapest; beyond 16 million rows sqrt(n) keeps the centroids fewer.
+    # Recall depends on the share of the rows that is looked at, so lists are small; from a million rows on sqrt(n) of
+    # them keep what assigning rows to them costs in bounds.
     lists: int = max(1, min(max(_LISTS, rows // _LIST), math.isqrt(rows), rows // _POINTS))
-    # Clustered by L2 the centroids are the means of their rows. Against the unit centroids that FAISS makes for inner
-    # products, recall@100 with 800 of 500k rows re-scored was .935 instead of .878.
-    clustering = library.Kmeans(dim, lists, niter=_ROUNDS, seed=seed, min_points_per_centroid=1)
-    drawn = np.random.default_rng(seed).choice(rows, min(rows, _POINTS * lists), replace=False, shuffle=False)
-    clustering.train(vectors[np.sort(drawn)].astype(np.float32))
-    rotation = library.RandomRotationMatrix(dim, dim)
-    rotation.init(seed)
-    quantizer = library.IndexFlatL2(dim)
-    quantizer.add(rotation.apply(clustering.centroids))
-    inverted = library.IndexIVFRaBitQFastScan(quantizer, dim, lists, library.METRIC_INNER_PRODUCT)
-    index = library.IndexPreTransform(rotation, inverted)
-    index.train(vectors[:1].astype(np.float32))  # the centroids are there and the codes need none: this only marks it
-    del clustering
+    parts, width = shape(dim)
+    drawn = np.random.default_rng(seed).choice(
+        rows, min(rows, max(_CODED, _POINTS * lists)), replace=False, shuffle=False
+    )
+    sample = _padded(vectors[np.sort(drawn)], width)
+    clustering = library.Kmeans(width, lists, niter=_ROUNDS, seed=seed, spherical=True, min_points_per_centroid=1)
+    clustering.train(sample)
+    quantizer = library.IndexFlatIP(width)
+    quantizer.add(clustering.centroids)
+    index = library.IndexIVFPQFastScan(quantizer, width, lists, parts, _BITS, library.METRIC_INNER_PRODUCT)
+    index.by_residual = False
+    index.quantizer_trains_alone = 2  # the centroids are there
+    index.pq.cp.min_points_per_centroid = 1  # or it warns of what only tests are as small as
+    index.train(np.resize(sample, (max(len(sample), 1 << _BITS), width)))
+    del clustering, sample
     for start in range(0, rows, _BLOCK):
-        index.add(vectors[start : start + _BLOCK].astype(np.float32))
+        index.add(_padded(vectors[start : start + _BLOCK], width))
         if progress is not None:
             progress(min(rows, start + _BLOCK), rows)
     library.write_index(index, str(folder / FILE))
     return lists
+
+
+def shape(dim: int) -> tuple[int, int]:
+    """Return how many parts vectors of this length are coded in, and the length that zeros fill them up to."""
+    size = max(2, math.ceil(dim / _PARTS))
+    parts = math.ceil(dim / size)
+    return parts, parts * size
+
+
+def _padded(vectors: NDArray[np.floating], width: int) -> NDArray[np.float32]:
+    if vectors.shape[1] == width:
+        return vectors.astype(np.float32)
+    padded = np.zeros((len(vectors), width), dtype=np.float32)
+    padded[:, : vectors.shape[1]] = vectors
+    return padded
 
 
 class Approximate:
@@ -91,8 +110,8 @@ class Approximate:
         self._file = file = folder / FILE
         if not file.is_file():
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(file))
-        # FAISS trusts the sizes and offsets in the file: one altered bit can end the process in its search. At 51 bytes
-        # a row and 1.4 GB/s this takes 18 ms for 500k rows and 0.4 s for 10 million, once a segment is first searched.
+        # FAISS trusts the sizes and offsets in the file: one altered bit can end the process in its search. At 73 bytes
+        # a row and 1.4 GB/s this takes 26 ms for 500k rows and 0.5 s for 10 million, once a segment is first searched.
         if sha256 is not None and file_sha256(file) != sha256:
             raise IndexCorruptError(
                 f"{file} was altered: its sha256 is not the one recorded; restore the file or rebuild the index"
@@ -100,16 +119,17 @@ class Approximate:
         library = _faiss()
         with _reported(file, "read"):
             self._index: Any = library.read_index(str(file), library.IO_FLAG_MMAP_IFC)
-        if (self._index.ntotal, self._index.d) != (rows, dim):
+        self._width = shape(dim)[1]
+        if (self._index.ntotal, self._index.d) != (rows, self._width):
             raise IndexCorruptError(
-                f"{file} holds {self._index.ntotal} rows of {self._index.d}, expected {rows} of {dim}; "
+                f"{file} holds {self._index.ntotal} rows of {self._index.d}, expected {rows} of {self._width}; "
                 "rebuild the index"
             )
 
     @property
     def lists(self) -> int:
         """How many lists there are."""
-        return int(_faiss().downcast_index(self._index.index).nlist)
+        return int(self._index.nlist)
 
     def candidates(
         self, query: NDArray[np.float32], count: int, nprobe: int, selector: Any = None
@@ -128,11 +148,9 @@ class Approximate:
             IndexCorruptError: If FAISS cannot search what it read.
         """
         library = _faiss()
-        parameters = library.IVFRaBitQSearchParameters(nprobe=nprobe, qb=_QUERY_BITS, sel=selector)
+        parameters = library.IVFSearchParameters(nprobe=nprobe, sel=selector)
         with _one_thread(library), _reported(self._file, "searched"):
-            _, found = self._index.search(
-                query[np.newaxis], count, params=library.SearchParametersPreTransform(index_params=parameters)
-            )
+            _, found = self._index.search(_padded(query[np.newaxis], self._width), count, params=parameters)
         rows: NDArray[np.int64] = found[0]
         return rows[rows >= 0]
 

@@ -1,8 +1,9 @@
-"""Files of arrays: ``.npy`` opened memory-mapped, from any thread, and the sha256 that any file is known by."""
+"""Files of arrays: ``.npy`` opened memory-mapped, from any thread; the sha256 of any file, and that it is on disk."""
 
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -46,3 +47,12 @@ def file_sha256(path: Path) -> str:
     """Return the sha256 of a file."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def sync(path: Path) -> None:
+    """Wait until a file or folder is on disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from radrag.corpora import Chunking
 from radrag.indexes.database import Database, only_writer
+from radrag.indexes.embedding_cache import CACHE, CachedEncoder, checked_vectors, holds_vectors
 from radrag.indexes.merging import Merger
 from radrag.indexes.progress import in_batches
 from radrag.indexes.store import Store
 from radrag.indexes.writing import Writer
 from radrag.protocols import Encoder
 from radrag.types import Document, Notice
+
+_STORE = "store.sqlite"
+_FRESH = {"settings", "revision", "note:build"}  # what an index holds to which nothing was ever written
 
 
 class Changes:
@@ -60,11 +63,17 @@ class Changes:
 
     def set_notices(self, origin: str, notices: Iterable[Notice]) -> int:
         """Replace the notices of an origin; return how many there are now."""
-        if not origin or origin.startswith("document:"):
-            raise ValueError(f"origin must be a name that does not begin with 'document:', got {origin!r}")
-        kept = list(notices)
+        return self.set_notices_of({origin: notices})[origin]
+
+    def set_notices_of(self, notices: Mapping[str, Iterable[Notice]]) -> dict[str, int]:
+        """Replace the notices of several origins at once; return how many each has now."""
+        kept = {origin: list(said) for origin, said in notices.items()}
+        for origin in kept:
+            if not origin or origin.startswith("document:"):
+                raise ValueError(f"origin must be a name that does not begin with 'document:', got {origin!r}")
         with only_writer(self._path), self._db.transaction():
-            return Store(self._db).set_notices(origin, kept)
+            store = Store(self._db)
+            return {origin: store.set_notices(origin, said) for origin, said in kept.items()}
 
     def compact(self) -> None:
         """Join all segments into one and shrink the files."""
@@ -74,7 +83,10 @@ class Changes:
 
     def measure(self, queries: Sequence[str]) -> None:
         """Measure the recall of approximate search with these queries, and choose anew how deep it goes."""
-        probes = np.asarray(self._encoder.encode(list(queries), "query"), dtype=np.float32)
+        asked = list(queries)
+        if not asked or not all(query.strip() for query in asked):
+            raise ValueError(f"measure needs queries that are not blank, got {asked!r:.200}")
+        probes = checked_vectors(self._encoder, asked, "query")
         with only_writer(self._path):
             Merger(self._path, self._db, self._encoder.dim).measure(probes)
 
@@ -85,22 +97,58 @@ class Changes:
 
     @contextmanager
     def _writing(self) -> Iterator[tuple[Writer, Merger]]:
-        """Give what writes and what joins; join segments at the end, also after an error."""
+        """Give what writes and what joins; join segments at the end, also after an error.
+
+        Also if nothing was written: a write that was killed leaves segments to join and folders to sweep.
+        """
         with only_writer(self._path):
             merger = Merger(self._path, self._db, self._encoder.dim)
-            settings, before = self._db.get("settings"), self._db.get("revision")
+            settings = self._db.get("settings")
             encoder = self._passages() if settings["cache_embeddings"] else self._encoder
             chunking = Chunking(**settings["chunking"])
             try:
                 yield Writer(self._path, self._db, encoder, chunking, settings["facets"]), merger
-            finally:
-                if self._db.get("revision") != before:
+            except Exception:  # who interrupts wants an end; the next write joins
+                with suppress(Exception):  # what failed first is what counts
                     merger.settle()
+                raise
+            merger.settle()
 
     def _passages(self) -> Encoder:
-        from radrag.indexes.embedding_cache import CachedEncoder
+        return CachedEncoder(self._encoder, self._path / CACHE)
 
-        return CachedEncoder(self._encoder, self._path / "embeddings.sqlite")
+
+def discard(folder: Path) -> bool:
+    """Remove an index that never held a document, a notice, a vector or a note of the user's.
+
+    It is called after something failed, and that is what counts, so that nothing is raised here.
+
+    Returns:
+        Whether there was one and it was removed; if not, it is left as it can be used.
+    """
+    with suppress(Exception):
+        return (folder / _STORE).is_file() and _discard(folder)
+    return False
+
+
+def _discard(folder: Path) -> bool:
+    with only_writer(folder):
+        database = Database(folder / _STORE)
+        try:
+            used = {key for (key,) in database.all("SELECT key FROM meta")} - _FRESH
+        finally:
+            database.close()
+        if used or holds_vectors(folder / CACHE):
+            return False
+        shutil.rmtree(folder / "segments", ignore_errors=True)
+        beside = [folder / "revision", *(folder / f"{_STORE}{end}" for end in ("-shm", "-wal"))]
+        for path in (*folder.glob(f"{CACHE}*"), *beside, folder / _STORE):  # the store last: it makes it an index
+            path.unlink(missing_ok=True)
+        with suppress(OSError):  # something else may be in the folder
+            for name in ("writer.lock-journal", "writer.lock"):  # while it is held: who waits must not get it after
+                (folder / name).unlink(missing_ok=True)
+            folder.rmdir()
+    return True
 
 
 def _sum(report: dict[str, int], counts: Mapping[str, int]) -> None:

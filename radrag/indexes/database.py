@@ -6,7 +6,6 @@ import hashlib
 import json
 import os
 import sqlite3
-import threading
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -14,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from radrag.errors import IndexCorruptError, IndexMismatchError, IndexStateError
+from radrag.indexes.arrays import sync
+from radrag.indexes.connections import Connections, code, not_damage
 
 _SCHEMA = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL, sha256 TEXT NOT NULL) WITHOUT ROWID;
@@ -43,11 +44,8 @@ CREATE INDEX notices_origin ON notices (origin);
 """
 _BATCH = 500
 _MUCH_FREE = 0.2
-_NOT_DAMAGE = (
-    *(sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_PROTOCOL, sqlite3.SQLITE_INTERRUPT),
-    *(sqlite3.SQLITE_NOMEM, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_FULL, sqlite3.SQLITE_CANTOPEN),
-    *(sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM),
-)
+_REMOVED = "was removed by another process or thread while it was waited for; try again"
+_LOCK_SECONDS = 1.0  # a note is set sooner than that; who waits for a build is told at once
 
 
 class Database:
@@ -60,15 +58,14 @@ class Database:
 
     def __init__(self, path: Path, *, create: bool = False) -> None:
         self.path = path
-        self._local = threading.local()
-        self._all: list[sqlite3.Connection] = []
-        self._lock = threading.Lock()
+        self._connections = Connections(path)
         if not create and not path.is_file():
             raise IndexStateError(
                 f"{path} does not exist; make an index with HybridIndex.create or `radrag index build`"
             )
         try:
             if create:
+                path.touch(exist_ok=False)
                 self._connection.executescript(f"BEGIN; {_SCHEMA} COMMIT;")
             columns = [row[1] for row in self._connection.execute("PRAGMA table_info(meta)")]
             if columns == ["key", "value"]:
@@ -77,61 +74,91 @@ class Database:
             self._check_revision()
         except sqlite3.DatabaseError as error:
             self.close()
+            if (state := not_damage(error, path)) is not None:
+                raise state from error
             raise IndexCorruptError(f"{path} is not a radrag store ({error}); rebuild the index") from error
-        except (IndexCorruptError, IndexMismatchError):
+        except IndexStateError:
             self.close()
             raise
 
     @property
     def _connection(self) -> sqlite3.Connection:
-        found: sqlite3.Connection | None = getattr(self._local, "connection", None)
-        if found is None:
-            found = sqlite3.connect(self.path, isolation_level=None, timeout=10, check_same_thread=False)
-            with self._lock:
-                self._all.append(found)
-            found.execute("PRAGMA foreign_keys = ON")
-            found.execute("PRAGMA journal_mode = WAL")
-            found.execute("PRAGMA synchronous = FULL")
-            found.execute("PRAGMA cell_size_check = ON")
-            self._local.connection = found
-        return found
+        return self._connections.mine()
 
     def close(self) -> None:
         """Close the file for every thread."""
-        with self._lock:
-            for connection in self._all:
-                connection.close()
-            self._all.clear()
+        self._connections.close()
+
+    def close_whole(self) -> None:
+        """Close the file after all of it is in it and on disk, so that it can be moved without its log.
+
+        Raises:
+            IndexStateError: If its log could not be emptied, as on a full disk.
+        """
+        try:
+            with self._damage():
+                ((busy, *_),) = self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        finally:
+            self.close()
+        log = self.path.with_name(f"{self.path.name}-wal")
+        if busy or log.is_file():
+            raise IndexStateError(f"{log} could not be emptied; is the disk full? Free space and repeat the call")
+        sync(self.path)
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
         """Make everything inside visible at once, or nothing of it; counts a new revision."""
-        try:
+        with self._damage():
             self._connection.execute("BEGIN IMMEDIATE")
-        except sqlite3.OperationalError as error:
-            raise IndexStateError(f"{self.path} is being written by another process; try again later") from error
         try:
             yield
             revision = (self.get("revision") or 0) + 1
             self.set("revision", revision)
-            self._connection.execute("COMMIT")
+            with self._damage():
+                self._connection.execute("COMMIT")
         except BaseException:
-            if self._connection.in_transaction:
-                self._connection.execute("ROLLBACK")
+            self._roll_back()
             raise
-        self._promise(revision)
+        try:
+            self._promise(revision)
+        except OSError as error:
+            raise IndexStateError(
+                f"{self._note} could not be written ({error}), but what was to be written to the index IS stored; free "
+                "space or set the file's rights right, and go on: the next write notes it"
+            ) from error
+        self._connections.bound_log()
 
     @contextmanager
     def snapshot(self) -> Iterator[None]:
-        """Let everything read inside come from one state, whatever is written meanwhile; snapshots may be nested."""
-        if self._connection.in_transaction:
+        """Let everything read inside come from one state, whatever is written meanwhile; snapshots may be nested.
+
+        Raises:
+            IndexStateError: If the file is read without locks, as on a read-only medium, and was written meanwhile.
+        """
+        with self._damage():
+            nested = self._connection.in_transaction
+            if not nested:
+                self._connection.execute("BEGIN")
+        if nested:
             yield
             return
-        self._connection.execute("BEGIN")
         try:
             yield
+        except Exception as error:
+            self._refuse_mixture(error)
+            raise
+        else:
+            self._refuse_mixture(None)
         finally:
+            self._roll_back()
+
+    def _roll_back(self) -> None:
+        if self._connection.in_transaction:  # SQLite itself rolls back after some errors
             self._connection.execute("ROLLBACK")
+
+    def _refuse_mixture(self, error: Exception | None) -> None:
+        if self._connections.was_overtaken():
+            raise IndexStateError(f"{self.path} was written while it was read without locks; read it again") from error
 
     def all(self, statement: str, parameters: Sequence[Any] = ()) -> list[Any]:
         """Return the rows of a query.
@@ -188,7 +215,7 @@ class Database:
         (free,), (pages,) = self.one("PRAGMA freelist_count"), self.one("PRAGMA page_count")
         if free > _MUCH_FREE * pages:
             self.run("VACUUM")
-        self.all("PRAGMA wal_checkpoint(TRUNCATE)")
+        self.all("PRAGMA wal_checkpoint(TRUNCATE)")  # waits for those who read, but holds none of them up
 
     def problems(self) -> Iterator[str]:
         """Yield what SQLite's own check finds, and settings and the note of the revision that were altered."""
@@ -199,8 +226,9 @@ class Database:
             yield f"{self.path}: {error}"
         for (key,) in self.all("SELECT key FROM meta"):
             self.get(key)
-        if self._note.is_file() and self._promised() is None:
-            yield f"{self._note} was altered; the next write to the index puts it right"
+        if self._promised() is None:
+            state = "was altered" if self._note.is_file() else "is missing"
+            yield f"{self._note} {state}; the next write to the index puts it right"
 
     @property
     def _note(self) -> Path:
@@ -240,27 +268,63 @@ class Database:
         except (sqlite3.IntegrityError, sqlite3.ProgrammingError):
             raise
         except sqlite3.DatabaseError as error:
-            if getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT) & 0xFF in _NOT_DAMAGE:
-                raise
+            if (state := not_damage(error, self.path)) is not None:
+                raise state from error
             raise IndexCorruptError(f"{self.path} cannot be read ({error}); rebuild the index") from error
 
 
 @contextmanager
-def only_writer(folder: Path) -> Iterator[None]:
+def only_writer(
+    folder: Path, *, name: str = "writer.lock", seconds: float = _LOCK_SECONDS, busy: str | None = None
+) -> Iterator[None]:
     """Hold the right to write an index; it ends with the process, however that ends.
 
+    Args:
+        folder: Folder of the index.
+        name: The file in it that is locked.
+        seconds: How long to wait for who has it.
+        busy: What to say if another has it.
+
     Raises:
-        IndexStateError: If another process or index object has it.
+        IndexStateError: If another process or index object has it, or the folder cannot be written.
     """
-    connection = sqlite3.connect(folder / "writer.lock", isolation_level=None, timeout=5)
+    lock = folder / name
+    with _lock_errors(folder, lock, busy):
+        connection = sqlite3.connect(lock, isolation_level=None, timeout=seconds)
     try:
-        try:
+        with _lock_errors(folder, lock, busy):
+            opened = _inode(lock)
             connection.execute("BEGIN EXCLUSIVE")
-        except sqlite3.OperationalError as error:
-            raise IndexStateError(f"{folder} is being written by another process; try again later") from error
+        if _inode(lock) != opened:  # who held it removed it with the index; another may hold its successor
+            raise IndexStateError(f"{lock} {_REMOVED}")
+        if not os.access(lock, os.W_OK):  # SQLite only reads it then, and holds nothing
+            raise IndexStateError(f"{lock} cannot be written; it needs permission to write the folder and its files")
         yield
     finally:
         connection.close()
+
+
+@contextmanager
+def _lock_errors(folder: Path, lock: Path, busy: str | None) -> Iterator[None]:
+    try:
+        yield
+    except sqlite3.DatabaseError as error:
+        if code(error) == sqlite3.SQLITE_NOTADB:
+            raise IndexStateError(f"{lock} was altered; delete that file and try again") from error
+        if busy is not None and code(error) == sqlite3.SQLITE_BUSY:
+            raise IndexStateError(busy) from error
+        if code(error) == sqlite3.SQLITE_IOERR and not lock.exists():
+            raise IndexStateError(f"{lock} {_REMOVED}") from error
+        if (state := not_damage(error, folder)) is not None:
+            raise state from error
+        raise
+
+
+def _inode(path: Path) -> int:
+    try:
+        return path.stat().st_ino
+    except FileNotFoundError:
+        return 0
 
 
 def dump(value: Any) -> str:

@@ -12,8 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from radrag.errors import IndexCorruptError, IndexMismatchError, ModelError
+from radrag.indexes.connections import not_damage
 from radrag.protocols import Encoder, Kind
 
+CACHE = "embeddings.sqlite"
 _AT_ONCE = 256
 _SEAL = 4  # bytes after each vector
 _SCHEMA = """
@@ -34,6 +36,15 @@ def checked_vectors(encoder: Encoder, texts: Sequence[str], kind: Kind) -> NDArr
     if not np.isfinite(vectors).all():
         raise ModelError("the encoder returned a vector that is not finite; check its weights and its input")
     return vectors
+
+
+def holds_vectors(path: Path) -> bool:
+    """Return whether a file of cached vectors holds any."""
+    if not path.is_file():
+        return False
+    with _Closing(path) as database:
+        tables = database.execute("SELECT COUNT(*) FROM sqlite_schema WHERE name = 'vectors'").fetchone()
+        return bool(tables[0]) and database.execute("SELECT 1 FROM vectors LIMIT 1").fetchone() is not None
 
 
 class CachedEncoder:
@@ -120,8 +131,10 @@ class _Closing:
                 self._connection.commit()
         finally:
             self._connection.close()
-        if isinstance(error, sqlite3.DatabaseError) and not isinstance(error, sqlite3.OperationalError):
-            raise IndexCorruptError(f"{self._path} cannot be read ({error}); delete the file") from error
+        if isinstance(error, sqlite3.DatabaseError):
+            raise not_damage(error, self._path) or IndexCorruptError(
+                f"{self._path} cannot be read ({error}); delete the file"
+            ) from error
 
 
 def _sealed(key: bytes, vector: bytes) -> bytes:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from radrag.errors import ModelError, require
 from radrag.indexes.minilm import minilm_folder
-from radrag.indexes.vectors import folder_hash, unit_vectors
+from radrag.indexes.vectors import folder_hash, modules_hash, unit_vectors
 from radrag.protocols import Encoder, Kind
 
 STATIC = Path(__file__).parent.parent / "assets" / "encoder"
@@ -51,6 +51,13 @@ class StaticEncoder:
         del kind
         return unit_vectors(self._model.encode(list(texts), max_length=None, use_multiprocessing=False))
 
+    def table(self) -> tuple[Any, NDArray[np.float32], int | None]:
+        """Return the tokenizer, the vector of each token, float32 ``[tokens, dim]``, and the id of those unknown."""
+        model = self._model
+        vectors = model.embedding if model.token_mapping is None else model.embedding[model.token_mapping]
+        weighed = vectors if model.weights is None else vectors * model.weights[:, None]
+        return model.tokenizer, weighed.astype(np.float32), model.unk_token_id
+
 
 class SentenceTransformerEncoder:
     """A sentence-transformers model by name or path.
@@ -81,9 +88,9 @@ class SentenceTransformerEncoder:
 
     @cached_property
     def fingerprint(self) -> str:
-        """Hash of the weights for a folder; name and revision for a hub model."""
+        """Hash of weights, modules and settings for a folder; name and revision for a hub model."""
         if Path(self._name).is_dir():
-            return f"st:{folder_hash(Path(self._name))}"
+            return f"st:{modules_hash(Path(self._name))}"
         revision = getattr(self._model[0].auto_model.config, "_commit_hash", None)
         return f"st:{self._name}@{revision}"
 
@@ -144,7 +151,7 @@ def _medcpt() -> Encoder:
     return TwoTowerEncoder(*MEDCPT)
 
 
-_NAMED: dict[str, Callable[[], Encoder]] = {
+NAMED: dict[str, Callable[[], Encoder]] = {
     "static": StaticEncoder,
     "minilm": lambda: SentenceTransformerEncoder(minilm_folder(), local_files_only=True),
     "medcpt": _medcpt,
@@ -169,8 +176,8 @@ def load_encoder(encoder: str | Path | Encoder | Any) -> Encoder:
         if not hasattr(encoder, "encode"):
             raise TypeError(f"expected the name of an encoder, a folder, an embedding or an Encoder, got {encoder!r}")
         return encoder
-    if str(encoder) in _NAMED:
-        return _NAMED[str(encoder)]()
+    if str(encoder) in NAMED:
+        return NAMED[str(encoder)]()
     folder = Path(encoder)
     if (folder / "model.safetensors").is_file() and not (folder / "modules.json").is_file():
         return StaticEncoder(folder)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 COLUMNS = {"document_id": "name", "kind": "kind", "title": "title"}
-_KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+FIELD = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,25 +40,33 @@ def compile_where(where: Where) -> tuple[str, list[Any]]:
     """
     conditions, parameters = [], []
     for field, wanted in where.items():
-        if not isinstance(field, str) or not _KEY.fullmatch(field):
+        if not isinstance(field, str) or not FIELD.fullmatch(field):
             raise ValueError(f"filter field {field!r} must be a plain name such as 'kind' or 'year'")
         test, values = _test(field, wanted)
         if field in COLUMNS:
-            if any(not isinstance(value, str) for value in values):
+            if any(not isinstance(value, str) for value in values_of(wanted)):
                 raise ValueError(f"filter field {field!r} holds text, got {wanted!r}")
-            conditions.append(test.replace("value", f"documents.{COLUMNS[field]}"))
+            conditions.append(test.format(f"documents.{COLUMNS[field]}"))
             parameters.extend(values)
         else:
             # json_each also walks the members of an object and gives nested lists as text: neither is a value.
-            members = f"SELECT 1 FROM json_each(documents.metadata, ?) WHERE type NOT IN ('array', 'object') AND {test}"
+            members = "SELECT 1 FROM json_each(documents.metadata, ?) WHERE type NOT IN ('array', 'object') AND "
+            members += test.format("value")
             conditions.append(f"json_type(documents.metadata, ?) <> 'object' AND EXISTS ({members})")
             parameters.extend([f"$.{field}", f"$.{field}", *values])
     return " AND ".join(conditions) or "1", parameters
 
 
+def values_of(wanted: Any) -> list[Any]:
+    """Return the values that a filter names for a field: one, those of a list, or the sides of a ``Range``."""
+    if isinstance(wanted, Range):
+        return [side for side in (wanted.low, wanted.high) if side is not None]
+    return list(wanted) if isinstance(wanted, list | tuple | set | frozenset) else [wanted]
+
+
 def _test(field: str, wanted: Any) -> tuple[str, list[Any]]:
     if isinstance(wanted, Range):
-        sides = [("value >= ?", wanted.low), ("value <= ?", wanted.high)]
+        sides = [("{0} >= ?", wanted.low), ("{0} <= ?", wanted.high)]
         given = [(test, _scalar(field, side)) for test, side in sides if side is not None]
         if not given:
             raise ValueError(f"filter field {field!r}: a Range needs at least one side")
@@ -70,11 +80,13 @@ def _test(field: str, wanted: Any) -> tuple[str, list[Any]]:
                 "swap the two"
             )
         kinds = "('text')" if isinstance(given[0][1], str) else "('integer', 'real')"
-        return " AND ".join([f"typeof(value) IN {kinds}", *(test for test, _ in given)]), [side for _, side in given]
+        return " AND ".join([f"typeof({{0}}) IN {kinds}", *(test for test, _ in given)]), [side for _, side in given]
     if isinstance(wanted, list | tuple | set | frozenset):
         values = [_scalar(field, value) for value in wanted]
-        return f"value IN ({', '.join('?' * len(values))})", values
-    return "value = ?", [_scalar(field, wanted)]
+        # One parameter, for SQLite takes no more than some thousands; no stored value is nan or infinite.
+        listed = [value for value in values if isinstance(value, str) or math.isfinite(value)]
+        return "{0} IN (SELECT value FROM json_each(?))", [json.dumps(listed)]
+    return "{0} = ?", [_scalar(field, wanted)]
 
 
 def _scalar(field: str, value: Any) -> Any:
@@ -82,8 +94,23 @@ def _scalar(field: str, value: Any) -> Any:
         return int(value)
     if isinstance(value, int) and not -(2**63) <= value < 2**63:
         raise ValueError(f"filter field {field!r}: {value} does not fit 64 bits")
+    if isinstance(value, str):
+        refuse_surrogates(f"filter field {field!r}: {value!r:.80}", value)
+        if "\x00" in value:
+            raise ValueError(f"filter field {field!r}: {value!r:.80} holds a NUL, at which SQLite stops; remove it")
     if isinstance(value, str | int | float):
         return value
     raise ValueError(
         f"filter field {field!r}: {value!r} is a {type(value).__name__}; expected text, number, bool, list or Range"
     )
+
+
+def refuse_surrogates(name: str, text: str) -> None:
+    """Refuse text that is no UTF-8, as no document's can be, by what the caller calls it."""
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise ValueError(
+            f"{name} holds half of a surrogate pair at {error.start}; give it as UTF-8, or read its source "
+            "with errors='replace'"
+        ) from error

@@ -67,14 +67,16 @@ def rank_fusion(
 
 
 def score_fusion(
-    scores: NDArray[np.floating], weights: Sequence[float] | None = None, method: Fusion = Fusion.ZSCORE
-) -> NDArray[np.float64]:
+    scores: NDArray[np.floating], weights: Sequence[float] | None = None, method: Fusion = Fusion.ZSCORE,
+    first: NDArray[np.bool_] | None = None,
+) -> NDArray[np.float64]:  # fmt: skip
     """Fuse scores of the same candidates after bringing each search's scores to one scale.
 
     Args:
         scores: ``[searches, candidates]``, every candidate scored by every search.
         weights: One weight for each search; equal if left out.
         method: ``zscore`` (mean 0, standard deviation 1) or ``minmax`` (0 to 1) over the candidates.
+        first: bool ``[candidates]``, those that set the scale; all if left out.
 
     Returns:
         float64 ``[candidates]``. A search that gives all candidates one score adds nothing.
@@ -86,11 +88,13 @@ def score_fusion(
     weights = _weights(weights, len(values))
     if values.shape[1] == 0:
         return np.zeros(0)
+    scale = values if first is None else values[:, first]
     if method is Fusion.ZSCORE:
-        centre, spread = values.mean(axis=1, keepdims=True), values.std(axis=1, keepdims=True)
+        centre = scale.sum(axis=1, keepdims=True) / scale.shape[1]  # mean() and std() take 20 us more
+        spread = np.sqrt(np.square(scale - centre).sum(axis=1, keepdims=True) / scale.shape[1])
     else:
-        centre, spread = values.min(axis=1, keepdims=True), np.ptp(values, axis=1, keepdims=True)
-    flat = spread <= 1e-12 * np.maximum(1.0, np.abs(values).max(axis=1, keepdims=True))
+        centre, spread = scale.min(axis=1, keepdims=True), np.ptp(scale, axis=1, keepdims=True)
+    flat = spread <= 1e-12 * np.maximum(1.0, np.abs(scale).max(axis=1, keepdims=True))
     scaled = np.where(flat, 0.0, (values - centre) / np.where(flat, 1.0, spread))
     # Not a matrix product: equal candidates must come out equal to the last bit, wherever they stand.
     return np.asarray((np.asarray(weights)[:, None] * scaled).sum(axis=0), dtype=np.float64)

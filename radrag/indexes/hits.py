@@ -9,7 +9,7 @@ from typing import Any, TypedDict
 
 from radrag.corpora.retractions import RETRACTED
 from radrag.errors import IndexCorruptError
-from radrag.indexes.filters import Where
+from radrag.indexes.filters import Where, refuse_surrogates
 from radrag.indexes.searcher import Mode, SearchSettings
 from radrag.indexes.state import State
 from radrag.indexes.store import Store
@@ -54,6 +54,8 @@ def find(state: State, store: Store, queries: Sequence[str], asked: Request) -> 
     """Search one state; the caller holds the snapshot that it was read in."""
     if any(not isinstance(query, str) or not query.strip() for query in queries):
         raise ValueError(f"a query must be text that is not blank, got {queries!r}")
+    for query in queries:
+        refuse_surrogates(f"the query {query!r:.80}", query)
     depth = getattr(asked.reranker, "depth", _RERANKED)
     wanted = asked.k if asked.reranker is None else max(asked.k, depth)
     results = []
@@ -72,7 +74,8 @@ def _ranked(state: State, store: Store, queries: Sequence[str], wanted: int, ask
     """Return the ``wanted`` best hits of each query, ties by document id and then start."""
     try:
         masks = state.masks(asked.where, asked.include_retracted)
-        found = state.searcher.search(queries, wanted, masks, asked.mode, exact=asked.exact, settings=asked.settings)
+        options: dict[str, Any] = {"exact": asked.exact, "settings": asked.settings, "heard": True}
+        found = state.searcher.search(queries, wanted, masks, asked.mode, **options)
     except (IndexError, UnicodeDecodeError) as error:
         raise IndexCorruptError(
             f"a segment names rows or terms that it cannot hold ({error}); rebuild the index"

@@ -2,27 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeVar, Unpack, overload
 
 from radrag.corpora import Chunking
 from radrag.errors import IndexStateError
-from radrag.indexes.changes import Changes
+from radrag.indexes.changes import Changes, discard
+from radrag.indexes.creation import create_store, refuse_full
 from radrag.indexes.database import Database
 from radrag.indexes.encoders import load_encoder
-from radrag.indexes.facets import FACETS
+from radrag.indexes.facets import facet_fields
 from radrag.indexes.filters import Where
 from radrag.indexes.fusion import Fusion
 from radrag.indexes.hits import Request, SearchOptions, find
 from radrag.indexes.ledger import Ledger
 from radrag.indexes.searcher import Mode, SearchSettings
-from radrag.indexes.segments import retry_missing
-from radrag.indexes.settings import check_settings, default_weight, make_settings
+from radrag.indexes.settings import check_settings, chosen_reranker, default_weight, make_settings, reranker_settings
 from radrag.indexes.state import State, States
 from radrag.indexes.store import Store
 from radrag.indexes.verification import verify_index
+from radrag.indexes.versions import Version
 from radrag.protocols import Encoder
 from radrag.types import Document, Hit, Notice, Passage
 
@@ -52,7 +54,6 @@ class HybridIndex:
         self._states = States(path, database, encoder)
         self._changes = Changes(path, database, encoder)
         self._given_reranker = reranker
-        self._loaded_reranker: Reranker | None = None
 
     @classmethod
     def create(
@@ -74,26 +75,20 @@ class HybridIndex:
             fusion: ``"zscore"``, ``"minmax"`` or ``"rrf"``.
             dense_weight: Weight of the vectors, 0 to 1; by default 0.4 for static encoders, 0.55 for others.
             facets: Metadata fields, besides ``radrag.indexes.facets.FACETS``, that filters shall find quickly.
-            reranker: None, ``"learned"`` (ships), the name of a cross-encoder, or an object with ``rerank``.
+            reranker: None, ``"learned"``, ``"late"`` (both ship), the name of a cross-encoder, or a ``Reranker``.
             cache_embeddings: Keep every vector by the text it was made from, so that none is computed twice, also
                 after a document was deleted; by default for all encoders but static ones, which are as fast as a disk.
         """
         folder = Path(path)
-        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-            raise IndexStateError(f"{folder} exists and is not empty; open it, or choose another folder")
+        refuse_full(folder)  # before the encoder is loaded, which may take long
+        asked = {"facets": facet_fields(facets), **reranker_settings(reranker)}
         loaded = load_encoder(encoder)
         weight = default_weight(loaded) if dense_weight is None else dense_weight
         search = SearchSettings(lexical=lexical, k1=k1, b=b, fusion=Fusion(fusion), dense_weight=weight)
         cached = not loaded.fingerprint.startswith("static:") if cache_embeddings is None else cache_embeddings
-        settings = {
-            **make_settings(_name(encoder), loaded, chunking or Chunking(), search),
-            **{"facets": sorted({*FACETS, *facets}), "reranker": _name(reranker), "cache_embeddings": cached},
-        }
-        folder.mkdir(parents=True, exist_ok=True)
-        database = Database(folder / "store.sqlite", create=True)
-        with database.transaction():
-            database.set("settings", settings)
-        return cls(folder, database, loaded, reranker)
+        settings = make_settings(encoder, loaded, chunking or Chunking(), search)
+        settings |= {**asked, "cache_embeddings": cached}
+        return cls(folder, create_store(folder, settings), loaded, reranker)
 
     @classmethod
     def open(cls, path: str | Path, *, encoder: str | Path | Encoder | None = None, reranker: Any = None) -> Self:
@@ -102,7 +97,7 @@ class HybridIndex:
         Args:
             path: Its folder.
             encoder: Needed only if the index was made with an encoder object rather than a name.
-            reranker: Another one than the index was made with; see ``create``.
+            reranker: Another one than the index was made with, or that one if it was an object; see ``create``.
 
         Raises:
             IndexStateError: If there is none.
@@ -114,7 +109,7 @@ class HybridIndex:
         try:
             settings = database.get("settings")
             loaded = check_settings(folder, settings, encoder)
-            index = cls(folder, database, loaded, reranker or settings["reranker"])
+            index = cls(folder, database, loaded, chosen_reranker(folder, settings, reranker))
             index._read(lambda state: state.revision)
         except BaseException:
             database.close()
@@ -128,7 +123,12 @@ class HybridIndex:
 
         documents = list(documents_of(nodes))  # what cannot be a document is refused before anything is written
         index = cls.create(path, **options)
-        index.add(documents)
+        try:
+            index.add(documents)
+        except BaseException:
+            index.close()
+            discard(Path(path))  # unless something of it was stored
+            raise
         return index
 
     def close(self) -> None:
@@ -177,14 +177,8 @@ class HybridIndex:
     ) -> dict[str, int]:  # fmt: skip
         """Store documents, each in the place of the one with its id; new ids are added.
 
-        A document that says what is stored already is skipped, and so is one whose ``pmid_version`` is lower than that
-        of the one stored. Running the same update again changes nothing, so an interrupted one is simply repeated.
-
-        Args:
-            documents: Any iterable; it is streamed. Of several with one id in a batch the last counts.
-            batch_size: Documents that become visible together.
-            progress: Show a bar.
-            total: Number of documents for the bar, if known.
+        A document that says what is stored, or an older version or revision of it, is skipped: an interrupted update
+        is simply repeated. Arguments are those of ``add``; of several documents with one id in a batch the last counts.
 
         Returns:
             How many documents were ``added``, ``updated``, ``skipped`` and ``empty``, and ``passages`` written.
@@ -201,6 +195,11 @@ class HybridIndex:
         """Put notices in the place of all of one origin, such as ``"retraction-watch"``; return how many there are."""
         self._check_open()
         return self._changes.set_notices(origin, notices)
+
+    def set_notices_of(self, notices: Mapping[str, Iterable[Notice]]) -> dict[str, int]:
+        """Put notices in the place of all of their origins, at once; return how many each origin has."""
+        self._check_open()
+        return self._changes.set_notices_of(notices)
 
     def compact(self) -> None:
         """Join all segments into one, without what was deleted, and give the space back."""
@@ -228,8 +227,7 @@ class HybridIndex:
     def search(
         self, queries: str | Sequence[str], k: int = 10, where: Where | None = None, *,
         mode: Mode | str = Mode.HYBRID, include_retracted: bool = False, exact: bool = False,
-        per_document: int | None = None,
-        settings: SearchSettings | None = None, rerank: bool = True,
+        per_document: int | None = None, settings: SearchSettings | None = None, rerank: bool = True,
     ) -> list[Hit] | list[list[Hit]]:  # fmt: skip
         """Find passages.
 
@@ -252,7 +250,7 @@ class HybridIndex:
             IndexCorruptError: If a text that was found is not the one that was stored.
         """
         batch = [queries] if isinstance(queries, str) else list(queries)
-        reranker = self._reranker() if rerank else None
+        reranker = self._reranker if rerank else None
         asked = Request(k, where or {}, Mode(mode), include_retracted, exact, per_document, settings, reranker)
         results = self._read(lambda state: find(state, self._store, batch, asked))
         return results[0] if isinstance(queries, str) else results
@@ -278,14 +276,27 @@ class HybridIndex:
         """Return what was published against documents, stored here or not, by id; see ``Passage.flags``."""
         return self._read(lambda state: self._store.flags(names))
 
+    def versions(self, names: Sequence[str]) -> dict[str, Version]:
+        """Return the PMID version, with its date of revision, of those of these documents that are stored, by id."""
+        self._check_open()
+        return {name: version for name, (_, version) in self._store.known(names).items()}
+
     def documents(self) -> Iterator[Document]:
-        """Yield every document in the order they were added."""
+        """Yield every document once in the order they were added; one replaced meanwhile as it was or as it is now."""
         self._check_open()
         return self._store.documents()
 
     def passage(self, passage_id: int) -> Passage:
         """Return a stored passage, checked as ``document`` checks; ids that are gone raise ``KeyError``."""
-        return self._passages([passage_id])[0]
+        return self.passages([passage_id])[0]
+
+    def passages(self, ids: Sequence[int]) -> list[Passage]:
+        """Return stored passages of one state in the order of their ids given; see ``passage``."""
+        self._check_open()
+        found = self._store.passages(ids)
+        if missing := [number for number in ids if number not in found]:
+            raise KeyError(f"no passage {missing[0]} in {self._path}")
+        return [found[number] for number in ids]
 
     def neighbours(self, passage_id: int, before: int = 1, after: int = 1) -> list[Passage]:
         """Return a passage with those of its document that stand before and after it, in the order of the text."""
@@ -295,7 +306,7 @@ class HybridIndex:
         with self._db.snapshot():
             siblings = self._store.siblings(passage_id) or [passage_id]
             place = siblings.index(passage_id)
-            return self._passages(siblings[max(0, place - before) : place + after + 1])
+            return self.passages(siblings[max(0, place - before) : place + after + 1])
 
     def rarity(self, terms: Sequence[str]) -> dict[str, float]:
         """Return how rare each index term is among the passages: its inverse document frequency."""
@@ -319,32 +330,20 @@ class HybridIndex:
             return {**self._db.get("settings"), **self._store.counts(), **Ledger(self._db).facts()}
 
     def verify(self) -> list[str]:
-        """Check every byte against the recorded hashes; return what is wrong, a line each."""
+        """Check every byte against the recorded hashes; return what is wrong, a line each; see ``verify_index``."""
         self._check_open()
-        return retry_missing(lambda: verify_index(self._path, self._db))
-
-    def _passages(self, ids: Sequence[int]) -> list[Passage]:
-        self._check_open()
-        found = self._store.passages(ids)
-        if missing := [number for number in ids if number not in found]:
-            raise KeyError(f"no passage {missing[0]} in {self._path}")
-        return [found[number] for number in ids]
+        return verify_index(self._path, self._db)
 
     def _check_open(self) -> None:
         if not self._open:
             raise IndexStateError(f"the index {self._path} is closed; open it again with HybridIndex.open")
 
+    @cached_property
     def _reranker(self) -> Reranker | None:
-        if self._loaded_reranker is None and self._given_reranker is not None:
-            from radrag.indexes.rerank import load_reranker
+        from radrag.indexes.rerank import load_reranker
 
-            self._loaded_reranker = load_reranker(self._given_reranker)
-        return self._loaded_reranker
+        return load_reranker(self._given_reranker)
 
     def _read(self, use: Callable[[State], T]) -> T:
         self._check_open()
         return self._states.read(use)
-
-
-def _name(given: Any) -> str | None:
-    return str(given) if isinstance(given, str | Path) else None

@@ -146,6 +146,7 @@ class Merger:
         vectors = np.lib.format.open_memmap(
             str(draft / "vectors.npy"), mode="w+", dtype=np.float16, shape=(rows, self._dim)
         )
+        _reserve(draft / "vectors.npy")
         at = 0
         for part, kept in zip(parts, keep, strict=True):
             for start in range(0, part.rows, _BLOCK):
@@ -197,6 +198,13 @@ def _living(part: Segment, dead: NDArray[np.int64]) -> NDArray[np.bool_] | None:
 
 def _joined(arrays: Sequence[NDArray[np.int64]], keep: Sequence[NDArray[np.bool_] | None]) -> NDArray[np.int64]:
     return np.concatenate([array if kept is None else array[kept] for array, kept in zip(arrays, keep, strict=True)])
+
+
+def _reserve(path: Path) -> None:
+    """Take a file's room on the disk; where there is none, writing to its map would end the process."""
+    if hasattr(os, "posix_fallocate"):
+        with path.open("r+b") as stream:
+            os.posix_fallocate(stream.fileno(), 0, path.stat().st_size)
 
 
 def _link(source: Path, target: Path) -> None:

@@ -24,6 +24,7 @@ ARRAYS = ("term_ends", "indptr", "rows", "codes", "pairs", "max_tf", "lengths")
 FILES = ("terms.bin", *(f"{name}.npy" for name in ARRAYS))
 Held = tuple[NDArray[np.int32], NDArray[np.unsignedinteger], int]
 _REMEMBERED = 1 << 14
+_HALVINGS = 11  # of a search for a term, whose 2,048 stops are kept in memory
 _BLOCK = 1 << 16
 
 
@@ -51,6 +52,8 @@ class Postings:
     max_tf: NDArray[np.int32]
     lengths: NDArray[np.int32]
     _held: dict[str, Held | None] = field(default_factory=dict, init=False, repr=False)
+    _waymarks: dict[int, bytes] = field(default_factory=dict, init=False, repr=False)
+    _highest: dict[int, int] = field(default_factory=dict, init=False, repr=False)
     _ahead: list[Ahead] = field(default_factory=list, init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -80,7 +83,18 @@ class Postings:
     def find(self, term: str) -> int:
         """Return the position of a term, or -1 if no row holds it."""
         wanted = term.encode("utf-8", "surrogatepass")  # a query may hold what no stored text can
-        position = self.bisect(wanted)
+        low, high, marks = 0, len(self.term_ends), self._waymarks
+        near = high >> _HALVINGS
+        while high - low > near:  # where every search passes
+            middle = (low + high) // 2
+            mark = marks.get(middle)
+            if mark is None:
+                mark = marks[middle] = self.term(middle)
+            if mark < wanted:
+                low = middle + 1
+            else:
+                high = middle
+        position = self.bisect(wanted, low, high)
         return position if position < len(self.term_ends) and self.term(position) == wanted else -1
 
     def holders(self, term: str) -> Held | None:
@@ -93,19 +107,26 @@ class Postings:
         position = self.find(term)
         held = None
         if position >= 0:
-            highest = np.searchsorted(self.pairs[:, 0], self.max_tf[position], side="right") - 1
-            held = (*self.of(position), int(highest))
+            held = (*self.of(position), self._highest_code(int(self.max_tf[position])))
         if len(self._held) >= _REMEMBERED:
             self._held.clear()
         self._held[term] = held
         return held
 
-    def bisect(self, wanted: bytes, low: int = 0) -> int:
-        """Return the first position, from ``low`` on, whose term is not before ``wanted`` bytewise."""
-        high = len(self.term_ends)
+    def _highest_code(self, tf: int) -> int:
+        """Return the highest code of a pair with so many occurrences or fewer."""
+        highest = self._highest.get(tf)
+        if highest is None:
+            highest = self._highest[tf] = int(np.searchsorted(self.pairs[:, 0], tf, side="right")) - 1
+        return highest
+
+    def bisect(self, wanted: bytes, low: int = 0, high: int | None = None) -> int:
+        """Return the first position, from ``low`` on and before ``high``, whose term is not before ``wanted``."""
+        ends, text = self.term_ends.data, self.text  # much faster than NumPy for single items
+        high = len(ends) if high is None else high
         while low < high:
             middle = (low + high) // 2
-            if self.term(middle) < wanted:
+            if bytes(text[ends[middle - 1] if middle else 0 : ends[middle]]) < wanted:
                 low = middle + 1
             else:
                 high = middle

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from radrag.indexes.database import Database
+from radrag.indexes.embedding_cache import checked_vectors
 from radrag.indexes.store import content_sha256
 from radrag.indexes.tokens import STOPWORDS
 from radrag.protocols import Encoder
@@ -36,8 +37,8 @@ def draw_probes(database: Database, documents: Sequence[Document], encoder: Enco
     chosen = sorted(set(new) - set(kept))[:_KEPT]
     if not chosen:
         return
-    vectors = encoder.encode([new[sha256] for sha256 in chosen], "query")
-    for sha256, vector in zip(chosen, np.asarray(vectors, dtype="<f2"), strict=True):
+    vectors = checked_vectors(encoder, [new[sha256] for sha256 in chosen], "query")
+    for sha256, vector in zip(chosen, vectors.astype("<f2"), strict=True):
         kept[sha256] = base64.b64encode(vector.tobytes()).decode()
     database.set("probes", {sha256: kept[sha256] for sha256 in sorted(kept)[:_KEPT]})
 

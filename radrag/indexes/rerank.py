@@ -12,9 +12,13 @@ import numpy as np
 
 from radrag.errors import ModelError, require
 from radrag.indexes.rerank_features import FEATURES, feature_table
+from radrag.indexes.rerank_late import LATE_FEATURES, late_features
+from radrag.indexes.token_states import TokenReader, load_reader
 from radrag.types import Hit
 
 LEARNED = Path(__file__).parent.parent / "assets" / "reranker.json"
+LATE = LEARNED.with_name("reranker_late.json")
+_SHIPPED = {"learned": LEARNED, "late": LATE}
 _DEPTH = 50
 
 
@@ -26,25 +30,34 @@ class Reranker(Protocol):
 
 
 class LearnedReranker:
-    """A linear model over the features of ``radrag.indexes.rerank_features``: no torch, some milliseconds a query.
+    """A linear model over the features of a list: of its words alone, or also of late interaction.
+
+    With a static encoder for late interaction, as the weights ``"learned"`` have it, it needs no torch and takes some
+    tens of milliseconds a query. A transformer, as in ``"late"``, reads words in context, each passage that it has not
+    read lately: about as long as it takes to embed ``depth`` passages. It reads the first 512 tokens of a passage, some
+    350 words, fewer if it has fewer positions; all else sees all words.
 
     Args:
-        path: Weights, as ``radrag train reranker`` writes them; those that ship if left out.
+        path: Weights, as ``radrag train reranker`` writes them; ``"learned"`` if left out.
         depth: Hits that a search gives it.
+        encoder: What reads passages for late interaction; that which the file names if left out.
 
     Raises:
         ModelError: If the file cannot be read or has other features than this version.
+        MissingExtraError: If the file wants a transformer for late interaction and transformers is not installed.
     """
 
-    def __init__(self, path: str | Path = LEARNED, *, depth: int = _DEPTH) -> None:
+    def __init__(self, path: str | Path = LEARNED, *, depth: int = _DEPTH, encoder: TokenReader | None = None) -> None:
         if depth < 1:
             raise ValueError(f"depth must be at least 1, got {depth}")
         self.depth = depth
-        self._weights = _weights(Path(path))
+        self._weights, model = _weights(Path(path))
+        self._encoder = (encoder or load_reader(model)) if model is not None else None
+        self._alike = bool(self._weights[len(FEATURES) + 1 :].any())
 
     def rerank(self, query: str, hits: Sequence[Hit]) -> list[Hit]:
         """Return the same hits, best first; their scores are comparable within one query only."""
-        return _ordered(hits, feature_table(query, hits) @ self._weights)
+        return _ordered(hits, described(query, hits, self._encoder, alike=self._alike) @ self._weights)
 
 
 class CrossEncoderReranker:
@@ -73,8 +86,8 @@ class CrossEncoderReranker:
             self._model = library.CrossEncoder(str(model), device=device, local_files_only=local_files_only)
         except (OSError, ValueError) as error:
             raise ModelError(
-                f"no cross-encoder can be loaded from {str(model)!r}: {error}. Use 'learned', a folder that holds a "
-                "cross-encoder, or a hub name that this machine can reach"
+                f"no cross-encoder can be loaded from {str(model)!r}: {error}. Use 'learned', 'late', a folder "
+                "that holds a cross-encoder, or a hub name that this machine can reach"
             ) from error
         if self._model.num_labels != 1:
             raise ModelError(
@@ -95,8 +108,10 @@ def load_reranker(reranker: str | Path | Reranker | None) -> Reranker | None:
     """Return a re-ranker for what a user gives.
 
     Args:
-        reranker: None; ``"learned"``; a file that ``radrag train reranker`` wrote (``.json``); the name or folder of a
-            cross-encoder; or an object with ``rerank``.
+        reranker: None; ``"learned"``, with late interaction of the static encoder that ships; ``"late"``, read by
+            all-MiniLM-L6-v2 in context, which sees the first 512 tokens of a passage; a file that ``radrag train
+            reranker`` wrote (``.json``); the name or folder of a cross-encoder, which cuts question and passage
+            together where its model does; or an object with ``rerank``.
 
     Raises:
         TypeError: If it is none of these.
@@ -108,11 +123,12 @@ def load_reranker(reranker: str | Path | Reranker | None) -> Reranker | None:
     if not isinstance(reranker, str | Path):
         if not callable(getattr(reranker, "rerank", None)):
             raise TypeError(
-                f"expected None, 'learned', the name of a cross-encoder, or an object with rerank, got {reranker!r}"
+                "expected None, 'learned', 'late', the name of a cross-encoder, or an object with rerank, "
+                f"got {reranker!r}"
             )
         return reranker
-    if str(reranker) == "learned":
-        return LearnedReranker()
+    if str(reranker) in _SHIPPED:
+        return LearnedReranker(_SHIPPED[str(reranker)])
     if Path(reranker).suffix == ".json":
         return LearnedReranker(reranker)
     return CrossEncoderReranker(reranker)
@@ -125,14 +141,28 @@ def _ordered(hits: Sequence[Hit], scores: Any) -> list[Hit]:
     return sorted(scored, key=lambda hit: (-hit.score, hit.passage.document_id, hit.passage.start))
 
 
-def _weights(path: Path) -> Any:
+def described(query: str, hits: Sequence[Hit], encoder: TokenReader | None = None, *, alike: bool = True) -> Any:
+    """Return float64 ``[len(hits), features]``: ``FEATURES``, and with an encoder also ``LATE_FEATURES``.
+
+    Without ``alike`` those that compare the passages with each other are zeros.
+    """
+    table = feature_table(query, hits)
+    return table if encoder is None else np.hstack([table, late_features(query, hits, encoder, alike=alike)])
+
+
+def _weights(path: Path) -> tuple[Any, str | None]:
+    """Return the weights in the order of the features, and the model that late interaction reads with, if any."""
     remedy = "make it again with `radrag train reranker`"
     try:
-        stored = json.loads(path.read_text(encoding="utf-8"))["weights"]
-        weights = {str(name): float(value) for name, value in stored.items()}
+        content = json.loads(path.read_text(encoding="utf-8"))
+        weights = {str(name): float(value) for name, value in content["weights"].items()}
+        model = content.get("late")
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ModelError(f"{path} holds no weights of a re-ranker ({error!r}); {remedy}") from error
-    if set(weights) != set(FEATURES):
-        differing = sorted(set(weights) ^ set(FEATURES))
+    if not (model is None or isinstance(model, str)):
+        raise ModelError(f"{path} names {model!r} for late interaction, expected a model's name or folder; {remedy}")
+    features = FEATURES if model is None else (*FEATURES, *LATE_FEATURES)
+    if set(weights) != set(features):
+        differing = sorted(set(weights) ^ set(features))
         raise ModelError(f"{path} has other features than this version (differing: {differing}); {remedy}")
-    return np.asarray([weights[name] for name in FEATURES])
+    return np.asarray([weights[name] for name in features]), model

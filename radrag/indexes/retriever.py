@@ -22,7 +22,13 @@ if TYPE_CHECKING:
     from llama_index.core.vector_stores.types import MetadataFilters
 
 _SHOWN = ("document_id", "title", "path", "flags", "year")
-_REMEDY = "give such a condition to as_retriever as where=..., or filter the nodes afterwards"
+_AFTERWARDS = "filter the nodes afterwards"
+_REMEDIES = {
+    ">": f"for whole numbers say '>=' and the next number, or where={{field: Range(low=...)}}; else {_AFTERWARDS}",
+    "<": f"for whole numbers say '<=' and the number before, or where={{field: Range(high=...)}}; else {_AFTERWARDS}",
+    "nin": f"list the values that may be, with 'in'; else {_AFTERWARDS}",
+    "or": f"for several values of one field say 'in' and a list; else {_AFTERWARDS}",
+}
 
 
 class Searchable(Protocol):
@@ -57,7 +63,7 @@ def as_retriever(
 
     Raises:
         ValueError: If ``k`` is below 1, or a filter cannot be translated.
-        TypeError: If ``search`` has no such option.
+        TypeError: If ``search`` has no such option, or ``filters`` are not those of llama-index.
     """
     if k < 1:
         raise ValueError(f"k must be at least 1, got {k}")
@@ -79,10 +85,13 @@ def where_of(filters: MetadataFilters) -> dict[str, Any]:
 
     Raises:
         ValueError: If a filter has another operator or condition, or a field has conditions that one cannot say.
+        TypeError: If it is something else, such as a mapping.
     """
+    if not hasattr(filters, "filters"):
+        raise TypeError(f"filters must be MetadataFilters of llama-index, got {filters!r}; pass a mapping as where=...")
     condition = "and" if filters.condition is None else filters.condition.value
     if condition != "and" and not (condition == "or" and len(filters.filters) == 1):
-        raise ValueError(f"filters must be joined by 'and', got {condition!r}; {_REMEDY}")
+        raise ValueError(f"filters must be joined by 'and', got {condition!r}; {_REMEDIES.get(condition, _AFTERWARDS)}")
     where: dict[str, Any] = {}
     for one in filters.filters:
         inner = where_of(one) if hasattr(one, "filters") else {one.key: _wanted(one)}
@@ -100,8 +109,14 @@ def documents_of(nodes: Iterable[BaseNode]) -> Iterator[Document]:
 
     Raises:
         ValueError: If the metadata hold something that is not JSON.
+        TypeError: If something is not a node.
     """
-    for node in nodes:
+    for number, node in enumerate(nodes):
+        if not hasattr(node, "ref_doc_id"):
+            raise TypeError(
+                f"nodes[{number}] must be a node of llama-index, got {type(node).__name__}; of a NodeWithScore give"
+                " .node, for text TextNode(text=...)"
+            )
         metadata = dict(node.metadata)
         for key, value in metadata.items():
             _check_json(node.node_id, key, value)
@@ -134,7 +149,7 @@ def _wanted(one: Any) -> Any:
     if operator not in translations:
         raise ValueError(
             f"filter on {one.key!r}: the operator {operator!r} cannot be translated, expected one of"
-            f" {', '.join(translations)}; {_REMEDY}"
+            f" {', '.join(translations)}; {_REMEDIES.get(operator, _AFTERWARDS)}"
         )
     if one.value is None or isinstance(one.value, list) != (operator in ("in", "any")):
         expected = "a list" if operator in ("in", "any") else "one value"

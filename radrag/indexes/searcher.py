@@ -12,8 +12,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from radrag.indexes.bm25 import ENGINES, Statistics, check_parameters
+from radrag.indexes.bm25 import BM25, Statistics, check_parameters
+from radrag.indexes.embedding_cache import checked_vectors
 from radrag.indexes.fusion import Fusion, rank_fusion, score_fusion
+from radrag.indexes.okapi import RankBM25
 from radrag.indexes.segments import Segment
 from radrag.indexes.tokens import query_terms
 from radrag.protocols import Encoder
@@ -22,6 +24,7 @@ Found = tuple[int, float, float | None, float | None]
 Masks = Sequence[NDArray[np.bool_] | None]
 
 
+ENGINES: dict[str, type[BM25] | type[RankBM25]] = {"bm25": BM25, "rank-bm25": RankBM25}
 _TWO_THREADS = 500_000  # passages from which a second thread gains more than it costs
 
 
@@ -31,6 +34,10 @@ class Mode(StrEnum):
     HYBRID = "hybrid"
     LEXICAL = "lexical"
     DENSE = "dense"
+
+    @classmethod
+    def _missing_(cls, value: object) -> None:
+        raise ValueError(f"mode must be one of {', '.join(cls)}, got {value!r}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +50,9 @@ class SearchSettings:
         b: BM25 length normalisation.
         fusion: How the two searches are joined.
         dense_weight: Weight of the vectors, 0 to 1; the words have the rest.
-        depth: Candidates that each search contributes at least.
+        depth: Candidates that each search contributes, and that set the scale on which scores are fused. If more hits
+            are asked for, further candidates are ranked on the same scale, so that the first hits stay what they were
+            (all but always: a further one may come in between where the two searches hardly agree).
     """
 
     lexical: str = "bm25"
@@ -73,16 +82,17 @@ class Searcher:
         statistics: What BM25 needs to know of all that lives.
         encoder: Encoder of queries.
         settings: How to search.
+        usual: The masks that most searches will have.
     """
 
     def __init__(
         self, segments: Sequence[Segment], live: Masks, statistics: Statistics, encoder: Encoder,
-        settings: SearchSettings,
+        settings: SearchSettings, usual: Masks = (),
     ) -> None:  # fmt: skip
         self._segments, self._live, self.statistics = segments, live, statistics
         self._encoder, self._settings = encoder, settings
         postings = [segment.postings for segment in segments]
-        self._lexical = ENGINES[settings.lexical](postings, settings.k1, settings.b, live)
+        self._lexical = ENGINES[settings.lexical](postings, settings.k1, settings.b, live, usual)
         self._offsets = np.cumsum([0, *(segment.rows for segment in segments)])
 
     def __len__(self) -> int:
@@ -90,7 +100,7 @@ class Searcher:
 
     def search(
         self, queries: Sequence[str], k: int, masks: Masks | None = None, mode: Mode = Mode.HYBRID, *,
-        exact: bool = False, settings: SearchSettings | None = None,
+        exact: bool = False, settings: SearchSettings | None = None, heard: bool = False,
     ) -> list[list[Found]]:  # fmt: skip
         """Find the best ``k`` rows, and all that tie with the last of them.
 
@@ -101,6 +111,8 @@ class Searcher:
             mode: Which searches take part.
             exact: Compare with every vector, however many there are.
             settings: Fusion, weight and depth for this search; k1, b and engine stay as they are.
+            heard: Find nothing by vectors for a query of which the encoder knows no word (a vector of zeros);
+                otherwise every row is equally near to it.
 
         Returns:
             For each query (passage id, score, BM25 or None, cosine or None), in no promised order.
@@ -113,11 +125,11 @@ class Searcher:
         lexical: list[Any] = [None] * len(queries)
         dense: list[Any] = [None] * len(queries)
         with ThreadPoolExecutor(1) if mode is Mode.HYBRID and len(self) >= _TWO_THREADS else nullcontext() as other:
-            ahead = None if other is None else other.submit(self._dense, queries, depth, admitted, exact)
+            ahead = None if other is None else other.submit(self._dense, queries, depth, admitted, exact, heard)
             if mode is not Mode.DENSE:
                 lexical = [self._lexical.top(one, depth, admitted, self.statistics) for one in terms]
             if mode is not Mode.LEXICAL:
-                dense = self._dense(queries, depth, admitted, exact) if ahead is None else ahead.result()
+                dense = self._dense(queries, depth, admitted, exact, heard) if ahead is None else ahead.result()
         return [self._join(*one, k, mode, chosen) for one in zip(terms, lexical, dense, strict=True)]
 
     def rarity(self, terms: Sequence[str]) -> dict[str, float]:
@@ -134,42 +146,47 @@ class Searcher:
         if mode is Mode.LEXICAL:
             numbers, values = self._ids(lexical[0]), lexical[1].tolist()
             return [(number, value, value, None) for number, value in zip(numbers, values, strict=True)]
-        return self._fuse(terms, lexical[0], dense, k, settings)
+        return self._fuse(terms, lexical, dense, k, settings)
 
-    def _fuse(
-        self, terms: list[str], lexical_rows: NDArray[np.int64], dense: Any, k: int, settings: SearchSettings
-    ) -> list[Found]:
-        dense_rows, dense_cosines, vector = dense
+    def _fuse(self, terms: list[str], lexical: Any, dense: Any, k: int, settings: SearchSettings) -> list[Found]:
+        (lexical_rows, lexical_scores), (dense_rows, dense_cosines, vector) = lexical, dense
         rows = _union(lexical_rows, dense_rows)
-        by_words, by_vectors = np.zeros(len(rows), dtype=np.bool_), np.zeros(len(rows), dtype=np.bool_)
-        by_words[np.searchsorted(rows, lexical_rows)] = True
-        places = np.searchsorted(rows, dense_rows)
-        by_vectors[places] = True
-        scores, cosines = self._lexical.at(terms, rows, self.statistics), np.empty(len(rows))
-        cosines[places] = dense_cosines
-        cosines[~by_vectors] = self._cosines(vector, rows[~by_vectors])
+        table, found = np.empty((2, len(rows))), np.zeros((2, len(rows)), dtype=np.bool_)
+        near = np.zeros_like(found)
+        for place, (own, values) in enumerate(((lexical_rows, lexical_scores), (dense_rows, dense_cosines))):
+            at = rows.searchsorted(own)
+            table[place, at], found[place, at] = values, True
+            near[place, at] = True if len(own) <= settings.depth else values >= _nth(values, settings.depth)
+        first = near[0] | near[1]
+        missing = ~found
+        table[0, missing[0]] = self._lexical.at(terms, rows[missing[0]], self.statistics)
+        table[1, missing[1]] = self._cosines(vector, rows[missing[1]])
         weights = (1 - settings.dense_weight, settings.dense_weight)
         if settings.fusion is Fusion.RRF:
-            fused = rank_fusion(np.stack([scores, cosines]), np.stack([by_words, by_vectors]), weights)
+            fused = rank_fusion(table, near | (found & ~first), weights)
         else:
-            fused = score_fusion(np.stack([scores, cosines]), weights, settings.fusion)
+            fused = score_fusion(table, weights, settings.fusion, None if first.all() else first)
         best, values = best_with_ties(np.arange(len(rows)), fused, k)
+        scores, cosines = table[:, best].tolist()
         return [
-            (number, value, float(scores[i]) if by_words[i] else None, float(cosines[i]))
-            for number, i, value in zip(self._ids(rows[best]), best.tolist(), values.tolist(), strict=True)
+            (number, value, score if by_words else None, cosine)
+            for number, value, by_words, score, cosine in zip(
+                self._ids(rows[best]), values.tolist(), found[0, best].tolist(), scores, cosines, strict=True
+            )
         ]
 
-    def _dense(self, queries: Sequence[str], depth: int, masks: Masks, exact: bool) -> list[Any]:
-        vectors = self._encoder.encode(queries, "query")
+    def _dense(self, queries: Sequence[str], depth: int, masks: Masks, exact: bool, heard: bool) -> list[Any]:
+        vectors = checked_vectors(self._encoder, queries, "query")
+        asked = np.flatnonzero(vectors.any(axis=1)) if heard else np.arange(len(vectors))
         rows: list[list[Any]] = [[] for _ in queries]
         cosines: list[list[Any]] = [[] for _ in queries]
         for segment, offset, mask in zip(self._segments, self._offsets, masks, strict=False):
-            found = segment.dense.top(vectors, depth, mask, exact)
-            for place, (local, values) in enumerate(found):
+            found = segment.dense.top(vectors[asked], depth, mask, exact)
+            for place, (local, values) in zip(asked.tolist(), found, strict=True):
                 rows[place].append(local + offset)
                 cosines[place].append(values)
         return [
-            (*best_with_ties(np.concatenate(one), np.concatenate(values), depth), vector)
+            (*best_with_ties(_joined(one, np.int64), _joined(values, np.float64), depth), vector)
             for one, values, vector in zip(rows, cosines, vectors, strict=True)
         ]
 
@@ -195,6 +212,10 @@ class Searcher:
         return found
 
 
+def _joined(parts: Sequence[NDArray[Any]], kind: Any) -> NDArray[Any]:
+    return np.concatenate(parts) if parts else np.zeros(0, dtype=kind)
+
+
 def _union(one: NDArray[np.int64], other: NDArray[np.int64]) -> NDArray[np.int64]:
     """Return the rows of both, ascending, each once; much faster for a few hundred than ``np.union1d``."""
     both = np.concatenate([one, other])
@@ -209,7 +230,11 @@ def best_with_ties(
 ) -> tuple[NDArray[np.int64], NDArray[np.floating]]:
     """Return the ``k`` rows of highest score and all that tie with the last of them."""
     if len(scores) > k:
-        threshold = np.partition(scores, len(scores) - k)[len(scores) - k]
-        kept = scores >= threshold
+        kept = scores >= _nth(scores, k)
         rows, scores = rows[kept], scores[kept]
     return rows, scores
+
+
+def _nth(scores: NDArray[np.floating], n: int) -> Any:
+    """Return the ``n``-th highest score."""
+    return np.partition(scores, len(scores) - n)[len(scores) - n]

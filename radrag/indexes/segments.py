@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-import os
+import errno
 import shutil
 import uuid
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from time import monotonic
 from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from radrag.errors import IndexCorruptError
+from radrag.errors import IndexCorruptError, IndexStateError
 from radrag.indexes.ann import FILE
-from radrag.indexes.arrays import file_sha256, open_array
+from radrag.indexes.arrays import file_sha256, open_array, sync
 from radrag.indexes.dense import DenseSegment
 from radrag.indexes.ledger import SegmentEntry
 from radrag.indexes.postings import ARRAYS, Postings, build_postings, read_postings, write_postings
@@ -109,7 +110,18 @@ def write_rows(folder: Path, ids: NDArray[np.int64], owners: NDArray[np.int64]) 
 
 
 def entry(folder: Path, ids: NDArray[np.int64], vectors: Mapping[str, Any] | None) -> SegmentEntry:
-    """Describe a folder that is complete."""
+    """Describe a folder that is complete.
+
+    Raises:
+        OSError: If an array in it is not; ``np.save`` does not notice that a full disk takes its last 4 kB.
+    """
+    for path in folder.rglob("*.npy"):
+        try:
+            open_array(path)
+        except ValueError as error:
+            raise OSError(
+                errno.ENOSPC, f"{error}: it could not be written whole; is the disk full?", str(path)
+            ) from error
     return SegmentEntry(int(ids[0]), int(ids[-1]), final_name(folder), len(ids), file_hashes(folder), vectors)
 
 
@@ -162,27 +174,31 @@ def remove_unnamed(parent: Path, keep: set[str]) -> None:
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def retry_missing(read: Callable[[], T], times: int = 5) -> T:
-    """Call again if a file vanished meanwhile: a writer may have replaced the segments just listed."""
-    for left in range(times - 1, -1, -1):
+def retry_missing(read: Callable[[], T], seconds: float = 10.0) -> T:
+    """Call again if a file vanished meanwhile: a writer may have replaced the segments just listed.
+
+    A folder's name is never used again, and it is removed only after no state lists it. So a file that was missing
+    before, and is still listed when the list is read again, is damage.
+
+    Raises:
+        IndexCorruptError: If a file is missing.
+        IndexStateError: If segments were replaced again and again for so long.
+    """
+    missing: set[str] = set()
+    end = monotonic() + seconds
+    while True:
         try:
             return read()
         except FileNotFoundError as error:
-            if not left:
-                raise IndexCorruptError(f"{error.filename} is missing from the index; rebuild it") from error
-    raise AssertionError
+            file = str(error.filename)
+            if file in missing:
+                raise IndexCorruptError(f"{file} is missing from the index; rebuild it") from error
+            if monotonic() > end:
+                raise IndexStateError(f"the index was written all the while, {file} last; try again later") from error
+            missing.add(file)
 
 
 def file_hashes(folder: Path, known: Collection[str] = ()) -> dict[str, str]:
     """Return the sha256 of each file below a folder that is not known yet, by its relative name."""
     files = {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*")) if path.is_file()}
     return {name: file_sha256(path) for name, path in files.items() if name not in known}
-
-
-def sync(path: Path) -> None:
-    """Wait until a file or folder is on disk."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

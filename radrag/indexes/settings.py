@@ -8,28 +8,28 @@ from pathlib import Path
 from typing import Any
 
 from radrag.corpora import Chunking
-from radrag.errors import IndexCorruptError, IndexMismatchError
-from radrag.indexes.bm25 import ENGINES
-from radrag.indexes.encoders import load_encoder
-from radrag.indexes.searcher import SearchSettings
+from radrag.errors import IndexCorruptError, IndexMismatchError, ModelError
+from radrag.indexes.encoders import NAMED, LlamaIndexEncoder, load_encoder
+from radrag.indexes.searcher import ENGINES, SearchSettings
 from radrag.indexes.tokens import fingerprint as tokenizer_fingerprint
 from radrag.protocols import Encoder
 
-FORMAT = 2
+FORMAT = 3
+_RERANKERS = ("learned", "late")  # those that ship: names, also where a file is called so
 
 
-def make_settings(name: str | None, encoder: Encoder, chunking: Chunking, search: SearchSettings) -> dict[str, Any]:
+def make_settings(given: Any, encoder: Encoder, chunking: Chunking, search: SearchSettings) -> dict[str, Any]:
     """Return the settings that an index keeps (JSON values).
 
     Args:
-        name: What the encoder can be loaded by; None if it was given as an object.
+        given: The encoder as a user gives it.
         encoder: The encoder itself.
         chunking: How documents are cut.
         search: How it searches.
     """
     return {
         "format": FORMAT,
-        "encoder": name,
+        "encoder": name_of(given),
         "encoder_fingerprint": encoder.fingerprint,
         "dim": encoder.dim,
         "tokenizer": tokenizer_fingerprint(),
@@ -81,4 +81,56 @@ def check_settings(folder: Path, settings: Mapping[str, Any] | None, encoder: st
             f"{folder} holds vectors of encoder {settings['encoder_fingerprint']}, but {loaded.fingerprint} was "
             "loaded; pass the encoder it was made with, or build the index again"
         )
+    if isinstance(loaded, LlamaIndexEncoder) and loaded.dim != settings["dim"]:  # many say no model name
+        raise IndexMismatchError(
+            f"{folder} holds vectors of {settings['dim']} numbers, but {loaded.fingerprint} gives {loaded.dim}; pass "
+            "the encoder it was made with, or build the index again"
+        )
     return loaded
+
+
+def name_of(given: Any) -> str | None:
+    """Return the name that something was given by, or its path as it is from every folder; None for an object."""
+    if not isinstance(given, str | Path):
+        return None
+    here = str(given) not in (*NAMED, *_RERANKERS) and Path(given).exists()
+    return str(Path(given).resolve() if here else given)
+
+
+def reranker_settings(reranker: Any) -> dict[str, Any]:
+    """Return what an index keeps of its re-ranker, after a look at it that loads no model.
+
+    Raises:
+        TypeError: If it is nothing that re-ranks.
+        ModelError: If a file or folder holds no re-ranker, or a name can be none.
+    """
+    from radrag.indexes.rerank import LearnedReranker, load_reranker
+
+    name = name_of(reranker)
+    if name is None:
+        given = load_reranker(reranker)
+        return {"reranker": None} if given is None else {"reranker": None, "reranker_object": type(given).__name__}
+    path = Path(name)
+    if path.suffix == ".json":
+        unread: Any = object()  # the weights are checked; the model for late interaction is loaded when it searches
+        LearnedReranker(path, encoder=unread)
+    elif name not in _RERANKERS and not (path / "config.json").is_file() and (path.exists() or "/" not in name):
+        raise ModelError(
+            f"{name!r} is no re-ranker; expected 'learned', 'late', a .json file of `radrag train reranker`, a folder "
+            "that holds a cross-encoder, or a hub name such as 'cross-encoder/ms-marco-MiniLM-L-6-v2'"
+        )
+    return {"reranker": name}
+
+
+def chosen_reranker(folder: Path, settings: Mapping[str, Any], reranker: Any) -> Any:
+    """Return the re-ranker to search with: the one given, or the one that the settings name.
+
+    Raises:
+        IndexMismatchError: If the index was made with an object and none is given.
+    """
+    made_with = settings.get("reranker_object")
+    if reranker is None and made_with is not None:
+        raise IndexMismatchError(
+            f"{folder} was made with a re-ranker object ({made_with}); pass it, or another: reranker=..."
+        )
+    return settings["reranker"] if reranker is None else reranker

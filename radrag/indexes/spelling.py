@@ -25,13 +25,19 @@ _SPELLING = [
         (r"(tum|col|behavi|lab|od|vap|hum|fav|neighb|harb|hon|flav|vig|rum|endeav)our", r"\1or"),
         (r"(?<=[a-z]{3})is(?=(?:e[sd]?|ing|ations?)$)", "iz"),
         (r"ly[sz](?:e[sd]?|is|ing)$", "lys"),
-        (r"(cent|lit|fib|met|tit|calib|theat|uv)re(?=[sd]?$)", r"\1er"),
+        (r"(cent|lit|fib|met|tit|calib|theat|uv|goit)re(?=[sd]?$)", r"\1er"),
         (r"sulph", "sulf"),
         (r"(?<=[a-z]{3})ogue(?=s?$)", "og"),
         (r"^programme", "program"),
         (r"^grey$", "gray"),
-        (r"(gno|the|sta|steno|fibro|necro|lero|rrho|rombo|stomo|kypho|tuberculo)ses$", r"\1sis"),
-        (r"(bacteri|mitochondri|epitheli|endotheli|^atri)a$", r"\1um"),
+        (r"^aluminium", "aluminum"),
+        (r"leuc(?=o?(?:cyt|pen|plak|dystroph|encephal))", "leuk"),
+        (
+            r"(gno|the|sta|steno|fibro|necro|lero|rrho|rombo|stomo|kypho|tuberculo|cri|psycho|neuro|myco|mito|zoono|"
+            r"dermato)ses$",
+            r"\1sis",
+        ),
+        (r"(bacteri|mitochondri|epitheli|endotheli|diverticul|^atri)a$", r"\1um"),
         (r"(embol|thromb|bronch|^fung|^foc|^loc|calcul|stimul|nucle|bacill|cocc|vill)i$", r"\1us"),
         (r"omata$", "oma"),
         (r"itides$", "itis"),
@@ -41,14 +47,22 @@ _SPELLING = [
 _RESPELLED = re.compile("|".join(f"(?:{rule.pattern})" for rule, _ in _SPELLING))
 _IRREGULAR = {
     "appendices": "appendix", "children": "child", "cortices": "cortex", "criteria": "criterion", "feet": "foot",
-    "indices": "index", "matrices": "matrix", "men": "man", "mice": "mouse", "ova": "ovum", "teeth": "tooth",
-    "testes": "testis", "women": "woman",
+    "ganglia": "ganglion", "haem": "heme", "indices": "index", "matrices": "matrix", "men": "man", "mice": "mouse",
+    "ova": "ovum", "septa": "septum", "sera": "serum", "teeth": "tooth", "testes": "testis", "women": "woman",
 }  # fmt: skip
 _SPARED_STEMS = frozenset(
     """als apoe aps ards bias cas cns covid dens fus gas gcs ibs iris kras lens mass mds mers mods news pbs pcos pelvis
     plus pns pus ras ros sars sids sirs sos""".split()
 )
 _WHOLE = ("itis", "organism")  # Porter 2 makes hepatitis one with hepatic and an organism one with an organ
+# It also makes these one with severe, positive, experience, embolism, colon, fibril, lactate, actin, enter, humor,
+# concept, carbon, miner, vertebral, medical, affected, subject and transit. The whole word, so that no compound is cut.
+_APART = re.compile(
+    r"((?:embol|colon)iz)(?:e[ds]?|ing|ations?|ers?)|(mineral)(?:s|iz(?:e[ds]?|ing|ations?))?"
+    r"|(fibrillat)(?:e[ds]?|ing|ions?)|(lactati)(?:on|onal|ng)|(experiment|position)(?:s|al|ally|ed|ing|ation|ers?)?"
+    r"|(several|actinic|enteral|enteric|humoral|carbonic|affective|subjective|medication|conception|carbonate|"
+    r"vertebrate|transition)(?:s|d|ly|al)?"
+)
 
 
 def stem(word: str) -> str:
@@ -68,6 +82,9 @@ def stem(word: str) -> str:
             lower = rule.sub(form, lower)
     if lower.endswith(_WHOLE):
         return lower
+    apart = _APART.fullmatch(lower)
+    if apart and apart.lastindex:
+        return apart[apart.lastindex]
     return str(_stemmer().stemWord(lower))
 
 

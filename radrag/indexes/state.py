@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from radrag.errors import IndexCorruptError
 from radrag.indexes.bm25 import Statistics
 from radrag.indexes.database import Database
-from radrag.indexes.facets import facet_mask, split_where
+from radrag.indexes.facets import NUMBER, TEXT, facet_mask, refuse_type, refuse_types, split_where
 from radrag.indexes.filters import COLUMNS, Where
 from radrag.indexes.ledger import Ledger, SegmentEntry
 from radrag.indexes.searcher import Masks, Searcher, SearchSettings
@@ -53,7 +53,8 @@ class State:
         if found != rows:
             raise IndexCorruptError(f"{path}: segments hold {found} passages, expected {rows}; rebuild the index")
         statistics = Statistics(rows, terms, _remembered(ledger.dead_terms) if any_dead(self._live) else _none_dead)
-        self.searcher = Searcher(self._list, self._live, statistics, encoder, SearchSettings(**settings["search"]))
+        how = SearchSettings(**settings["search"])
+        self.searcher = Searcher(self._list, self._live, statistics, encoder, how, self._shown)
         self._masks: dict[str, Masks] = {}
         self._lock = threading.Lock()
 
@@ -77,7 +78,7 @@ class State:
         numbers = self._store.matching(slow) if slow else None
         if numbers is not None and not numbers.size:
             self._refuse_unknown(slow)
-        admitted: list[NDArray[np.bool_] | None] = []
+        admitted: list[NDArray[np.bool_]] = []
         for segment, shown in zip(self._list, base, strict=True):
             mask = facet_mask(segment.facets, quick)
             if numbers is not None:
@@ -85,16 +86,29 @@ class State:
             if shown is not None:
                 mask &= shown
             admitted.append(mask)
+        if quick and not any(mask.any() for mask in admitted):
+            refuse_types([(one.facets, shown) for one, shown in zip(self._list, self._live, strict=True)], quick)
         return admitted
 
     def _refuse_unknown(self, where: Where) -> None:
-        """Refuse a filter on a field that no document has: a mistyped name would look like an empty library."""
-        if not self._list or where.keys() <= COLUMNS.keys():
+        """Refuse a filter on a field that no document has, or has only with values of another type.
+
+        A mistyped name, or a year in quotes, would look like an empty library.
+        """
+        asked = {field: wanted for field, wanted in where.items() if field not in COLUMNS}
+        if not self._list or not asked:
             return
-        stored = self._db.all("SELECT DISTINCT entry.key FROM documents, json_each(documents.metadata) AS entry")
-        known = {*COLUMNS, *self._facets, *(key for (key,) in stored)}
-        for field in sorted(where.keys() - known):
+        stored = self._db.all(
+            "SELECT DISTINCT entry.key, CASE entry.type WHEN 'array' THEN member.type ELSE entry.type END"
+            " FROM documents, json_each(documents.metadata) AS entry"
+            " LEFT JOIN json_each(CASE entry.type WHEN 'array' THEN entry.value ELSE '[]' END) AS member"
+        )
+        known = {*COLUMNS, *self._facets, *(key for key, _ in stored)}
+        for field in sorted(asked.keys() - known):
             raise ValueError(f"no document has the filter field {field!r}; expected one of {', '.join(sorted(known))}")
+        types = {"text": TEXT, **dict.fromkeys(("integer", "real", "true", "false"), NUMBER)}
+        for field, wanted in asked.items():
+            refuse_type(field, wanted, {types[kind] for key, kind in stored if key == field and kind in types})
 
     def _without(self, passages: NDArray[np.int64], masks: Masks) -> Masks:
         """Return masks that also leave out some passages, ids ascending."""

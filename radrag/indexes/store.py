@@ -5,16 +5,17 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from radrag.corpora.retractions import RETRACTED, by_severity, notices_of, own_flags
+from radrag.corpora.retractions import RETRACTED, bare_doi, by_severity, notices_of, own_flags
 from radrag.errors import IndexCorruptError
 from radrag.indexes.database import Database, dump
 from radrag.indexes.filters import Where, compile_where
+from radrag.indexes.versions import Version
+from radrag.indexes.walking import once_each
 from radrag.types import Document, Notice, Passage, Section
 
 _COLUMNS = "id, name, title, kind, text, sections, metadata, sha256, flags, seal"
@@ -23,8 +24,7 @@ _BATCH = 500
 _MODULUS = 1 << 256
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(NamedTuple):
     """A stored document, its text checked.
 
     Attributes:
@@ -66,10 +66,11 @@ class Store:
     def __init__(self, database: Database) -> None:
         self._db = database
 
-    def known(self, names: Sequence[str]) -> dict[str, tuple[bytes, int]]:
+    def known(self, names: Sequence[str]) -> dict[str, tuple[bytes, Version]]:
         """Return content hash and version of each of these documents that is stored, by id."""
-        rows = self._db.among("SELECT name, sha256, version FROM documents WHERE name IN", names)
-        return {name: (sha256, version or 0) for name, sha256, version in rows}
+        columns = "name, sha256, version, json_extract(metadata, '$.revised')"
+        rows = self._db.among(f"SELECT {columns} FROM documents WHERE name IN", names)
+        return {name: (sha256, Version.of(number, revised)) for name, sha256, number, revised in rows}
 
     def insert(
         self, documents: Sequence[Document], cut: Sequence[Sequence[Passage]]
@@ -94,8 +95,8 @@ class Store:
             rows.append(
                 (
                     number, document.id, document.title, document.kind, document.text, sections, metadata,
-                    document_version(document), _doi(document.metadata), RETRACTED in flags[document.id], sha256, said,
-                    _seal((number, said), sha256),
+                    document_version(document).number, _doi(document.metadata), RETRACTED in flags[document.id],
+                    sha256, said, _seal((number, said), sha256),
                 )
             )  # fmt: skip
             for passage in passages:
@@ -145,11 +146,10 @@ class Store:
         return self._flags([(name, {}) for name in names if name not in stored]) | stored
 
     def documents(self) -> Iterator[Document]:
-        """Yield every document in the order they were added."""
-        last = 0
-        while values := self._after(last, _COLUMNS):
-            last = values[-1][0]
-            yield from map(_document, map(self._checked, values))
+        """Yield every document once in the order they were added; one replaced meanwhile as it was or as it is now."""
+        (end,) = self._db.one("SELECT COALESCE(MAX(id), 0) FROM documents")
+        batches = self._batches(_COLUMNS)
+        yield from map(_document, once_each((self._checked(values) for batch in batches for values in batch), end))
 
     def passages(self, ids: Sequence[int]) -> dict[int, Passage]:
         """Return passages by id; text and offsets of each were checked.
@@ -158,9 +158,10 @@ class Store:
             IndexCorruptError: If something was altered on disk.
         """
         columns = "SELECT id, document, first, last, path, seal FROM passages WHERE id IN"
-        rows = self._db.among(columns, [int(number) for number in ids])
-        numbers = list({row[1] for row in rows})
-        stored = self._db.among(f"SELECT {_COLUMNS} FROM documents WHERE id IN", numbers)
+        with self._db.snapshot():  # a document replaced in between is no damage
+            rows = self._db.among(columns, [int(number) for number in ids])
+            numbers = list({row[1] for row in rows})
+            stored = self._db.among(f"SELECT {_COLUMNS} FROM documents WHERE id IN", numbers)
         documents = {row.number: row for row in map(self._checked, stored)}
         found = {}
         for *place, seal in rows:
@@ -222,32 +223,33 @@ class Store:
 
     def rows(self) -> Iterator[tuple[Row, bool]]:
         """Yield every document, and whether what is noted beside it agrees with its metadata and the notices."""
-        last = 0
-        while values := self._after(last, f"{_COLUMNS}, version, doi, retracted"):
-            last = values[-1][0]
+        for values in self._batches(f"{_COLUMNS}, version, doi, retracted"):
             rows = [self._checked(one[:-3]) for one in values]
             flags = self._flags([(row.name, row.metadata) for row in rows])
             for row, (*_, version, doi, retracted) in zip(rows, values, strict=True):
                 noted = (row.flags, version, doi, retracted)
                 said = flags[row.name]
-                yield row, noted == (said, _version(row.metadata), _doi(row.metadata), RETRACTED in said)
+                yield row, noted == (said, _version(row.metadata).number, _doi(row.metadata), RETRACTED in said)
 
     def notices_are_whole(self) -> bool:
         """Return whether the notices are those that were put here."""
         rows = self._db.all(f"SELECT {_NOTICE} FROM notices")
         return sum(map(_notice_hash, rows)) % _MODULUS == int(self._db.get("notices") or "0", 16)
 
-    def _after(self, last: int, columns: str) -> list[Any]:
-        rows = self._db.all(f"SELECT {columns} FROM documents WHERE id > ? ORDER BY id LIMIT {_BATCH}", (last,))
-        if rows and rows[-1][0] <= last:
-            raise IndexCorruptError(f"{self._db.path} holds documents out of order; rebuild the index")
-        return rows
+    def _batches(self, columns: str) -> Iterator[list[Any]]:
+        """Yield all documents by number, a batch at a time, each read when it is asked for."""
+        statement, last = f"SELECT {columns} FROM documents WHERE id > ? ORDER BY id LIMIT {_BATCH}", 0
+        while rows := self._db.all(statement, (last,)):
+            if rows[-1][0] <= last:
+                raise IndexCorruptError(f"{self._db.path} holds documents out of order; rebuild the index")
+            last = rows[-1][0]
+            yield rows
 
     def _checked(self, values: Sequence[Any]) -> Row:
         number, name, title, kind, text, sections, metadata, sha256, flags, seal = values
-        parts = (name, title, kind, text, sections, metadata, flags)
-        whole = set(map(type, parts)) == {str} and isinstance(sha256, bytes)
-        if not whole or _digest(*parts[:-1]) != sha256 or _seal((number, flags), sha256) != seal:
+        said = (name, title, kind, text, sections, metadata)
+        whole = {*map(type, said), type(flags)} == {str} and isinstance(sha256, bytes)
+        if not whole or _digest(*said) != sha256 or _seal((number, flags), sha256) != seal:
             raise IndexCorruptError(
                 f"document {name!r} in {self._db.path} was altered on disk; rebuild the index, or restore a copy"
             )
@@ -296,8 +298,8 @@ class Store:
             self._db.run_many("UPDATE documents SET retracted = ?, flags = ?, seal = ? WHERE id = ?", changes)
 
 
-def document_version(document: Document) -> int:
-    """Return its PMID version, 0 if it has none."""
+def document_version(document: Document) -> Version:
+    """Return which version it is of what has its id."""
     return _version(document.metadata)
 
 
@@ -306,14 +308,13 @@ def _document(row: Row) -> Document:
     return Document(row.name, row.text, row.title, row.kind, sections, row.metadata)
 
 
-def _version(metadata: Mapping[str, Any]) -> int:
-    version = metadata.get("pmid_version")
-    return version if isinstance(version, int) else 0
+def _version(metadata: Mapping[str, Any]) -> Version:
+    return Version.of(metadata.get("pmid_version"), metadata.get("revised"))
 
 
 def _doi(metadata: Mapping[str, Any]) -> str | None:
     doi = metadata.get("doi")
-    return doi.lower() if isinstance(doi, str) and doi else None
+    return (bare_doi(doi) or None) if isinstance(doi, str) else None
 
 
 def _keys(name: str, metadata: Mapping[str, Any]) -> tuple[str, ...]:

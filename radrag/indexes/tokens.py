@@ -14,7 +14,7 @@ from radrag.indexes.isotopes import isotope_first, unbracketed
 from radrag.indexes.spelling import GREEK, plain, stem
 
 T = TypeVar("T")
-VERSION = 2
+VERSION = 3
 
 _GREEK_NAME = "alpha|beta|gamma|delta|epsilon|zeta|theta|kappa|lambda|sigma|omega"
 _GREEK_LETTER = f"[{''.join(GREEK)}]"
@@ -51,8 +51,9 @@ _NFKB = re.compile(r"n-?f-?k-?b", re.IGNORECASE)
 _SHARP_S = re.compile(r"(?<![^\W\d_A-Z])ß(?![a-z])")
 _CONTRACTION = re.compile(r"(?:n['’]t|['’](?:s|re|ve|ll))$", re.IGNORECASE)
 _MICRO = re.compile(r"μ(?=(?:g|l|m|mol|M|L)\b)")
-# Characters that print nothing, and thin or fixed spaces between thousands.
-_INVISIBLE = re.compile("[\u00ad\u200b-\u200d\u2060\ufeff]|(?<=\\d)[\u00a0\u2009\u202f](?=\\d{3}(?!\\d))")
+# Characters that print nothing, trade marks (NFKC makes letters of them), and thin or fixed spaces between thousands.
+_INVISIBLE = re.compile("[\u00ad\u200b-\u200f\u2060\ufeff\u2120\u2122]|(?<=\\d)[\u00a0\u2009\u202f](?=\\d{3}(?!\\d))")
+_RAISED = re.compile("(?<=\\d)(?=[¹²³⁰⁴-⁹¼-¾⅐-⅞])")  # 10⁹ is not 109, and 2½ not 21/2
 # A character with the marks that combine with it; a run that begins with ASCII. Only normalising them is compared.
 _CLUSTER = re.compile(r"[\s\S][\u0300-\u036f]*")
 _ASCII_RUN = re.compile(r"[\x00-\x7f][^\x00-\x7f]*|[^\x00-\x7f]+")
@@ -80,13 +81,13 @@ def tokenize(text: str) -> list[str]:
 
     - Case, accents (``Sjögren``), ligatures, Greek letters (``β`` is ``beta``), invisible hyphens, British and American
       spelling, and common Latin plurals are unified. Words are stemmed (Porter 2); acronyms, anything with a digit,
-      and ``-itis`` (which Porter 2 makes one with ``hepatic``) are not.
+      and what Porter 2 makes one with something else (``-itis``, ``several``, ``embolization``) are not.
     - A compound gives its joined form and its parts (``IL-6``: ``il6 il 6``), one of three parts or more also the
       neighbours joined if either is a name or number. ``TNF-α``, ``TNFα``, ``TNFalpha`` and ``TNF alpha`` are the same
       compound. ``non-`` binds to the next part. Both sides of a slash are read alone (``BRCA1/2``: ``brca1 brca2``).
     - A charge is kept beside the bare form (``Ca2+``, ``Ca(2+)``: ``ca2+ ca2``). Isotopes are one term (``F-18``,
       ``(18)F``: ``18f``).
-    - Numbers keep their decimals, lose their thousands marks, and are split from units (``0.5mg``: ``0.5 mg``).
+    - Numbers keep their decimals, lose thousands marks, and are split from units and powers (``0.5mg``: ``0.5 mg``).
     - Function words are dropped unless written in capitals; ``A`` and ``I`` only stand after a word of their phrase.
 
     Args:
@@ -105,7 +106,8 @@ def passage_terms(text: str) -> list[str]:
     Adding the long form at each later use of an abbreviation that the passage defines was measured and left out:
     nDCG@10 of BM25 rose on PubMedQA's development questions (.938 to .944) and fell on BioASQ 7b-8b (.805 to .796);
     once a passage, .943 and .801. The short form at each later use of the long form changed nothing (pool of 34,078
-    documents).
+    documents). Documents cut into passages of three sentences, the long form once in each that has only the short one:
+    .933 to .937 (difference -.001 to .009, n 500) and .8247 to .8243 (-.001 to .000, n 1,000).
     """
     return tokenize(text)
 
@@ -191,7 +193,7 @@ def _prepare(text: str) -> str:
 def _normalise(text: str) -> str:
     if text.isascii():
         return text
-    return _MICRO.sub("u", unicodedata.normalize("NFKC", _INVISIBLE.sub("", text)))
+    return _MICRO.sub("u", unicodedata.normalize("NFKC", _RAISED.sub("^", _INVISIBLE.sub("", text))))
 
 
 def _shouted(text: str) -> bool:
@@ -204,6 +206,10 @@ def _origins(text: str) -> tuple[Sequence[int], Sequence[int]]:
     dropped = {place for match in _INVISIBLE.finditer(text) for place in range(*match.span())}
     places = [place for place in range(len(text)) if place not in dropped]
     text = "".join(text[place] for place in places)
+    raised = {match.start() for match in _RAISED.finditer(text)}
+    if raised:
+        places = [place for at, place in enumerate(places) for _ in range(1 + (at in raised))]
+        text = _RAISED.sub("^", text)
     whole = unicodedata.normalize("NFKC", text)
     for pieces in (_CLUSTER.findall(text), _ASCII_RUN.findall(text)):
         forms = [unicodedata.normalize("NFKC", piece) for piece in pieces]

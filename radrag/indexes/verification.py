@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from radrag.errors import IndexCorruptError
+from radrag.errors import IndexCorruptError, IndexStateError
 from radrag.indexes.database import Database
 from radrag.indexes.ledger import Ledger
 from radrag.indexes.postings import Postings
@@ -19,17 +20,33 @@ from radrag.indexes.store import Store
 from radrag.indexes.tokens import passage_terms
 
 _BATCH = 500
-_TIMES = 5
+_TIMES, _SECONDS = 5, 10.0
 
 
 def verify_index(path: Path, database: Database) -> list[str]:
-    """Return what is wrong with an index, a line each."""
-    for _ in range(_TIMES):
+    """Return what is wrong with an index, a line each.
+
+    Segments that a writer replaced meanwhile are missing from the state that is checked. That is told from damage by
+    checking again: a state read later does not list them, so what is found twice is damage.
+
+    Raises:
+        IndexStateError: If it was written all the while.
+    """
+    seen: set[str] = set()
+    passes, end = 0, monotonic() + _SECONDS
+    while passes < _TIMES or monotonic() < end:
+        passes += 1
         with database.snapshot():
             before, problems = _revision(database), _problems(path, database)
-        if not problems or _revision(database) == before:  # or a writer replaced the files meanwhile
-            break
-    return problems
+        if not problems or _revision(database) == before:
+            return problems
+        if again := [line for line in problems if line in seen]:
+            return again
+        seen.update(problems)
+    raise IndexStateError(
+        f"{path} was written all the while, so that none of {passes} checks saw all files of one state, and no damage "
+        "was found; verify it again when nothing is written"
+    )
 
 
 def _revision(database: Database) -> Any:
@@ -48,6 +65,8 @@ def _problems(path: Path, database: Database) -> list[str]:
             problems += check(path, database)
         except IndexCorruptError as error:
             problems.append(str(error))
+        except FileNotFoundError as error:
+            problems.append(f"{error.filename} is missing")
     return problems
 
 
@@ -67,7 +86,8 @@ def _documents(path: Path, database: Database) -> Iterator[str]:
     for row, agrees in store.rows():
         total += int.from_bytes(row.sha256)
         if not agrees:
-            yield f"what is noted beside document {row.name!r} does not agree with its metadata and the notices"
+            said = f"what is noted beside document {row.name!r} does not agree with its metadata and the notices"
+            yield f"{said}; rebuild the index"
     if f"{total % (1 << 256):064x}" != Ledger(database).content():
         yield "the documents are not the ones recorded: one was removed, added or altered"
     if not store.notices_are_whole():

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from radrag.corpora import Chunking
-from radrag.indexes.database import Database
+from radrag.indexes.database import Database, dump
 from radrag.indexes.embedding_cache import checked_vectors
 from radrag.indexes.facets import facet_terms
 from radrag.indexes.ledger import Ledger
@@ -18,10 +18,11 @@ from radrag.indexes.probes import draw_probes
 from radrag.indexes.segments import entry, named, new_folder, write_arrays, write_rows
 from radrag.indexes.store import Store, content_sha256, document_version
 from radrag.indexes.tokens import passage_terms
+from radrag.indexes.versions import Version
 from radrag.protocols import Encoder
 from radrag.types import Document, Passage
 
-Known = dict[str, tuple[bytes, int]]
+Known = dict[str, tuple[bytes, Version]]
 
 
 class Writer:
@@ -64,14 +65,14 @@ class Writer:
     def update(self, batch: Sequence[Document]) -> dict[str, int]:
         """Store a batch, each document in the place of the one with its id; return counts for ``HybridIndex.update``.
 
-        The last of several with one id counts, unless its PMID version is lower. A document that says what is stored,
-        or is an older version of it, is skipped.
+        The last of several with one id counts, unless it is older: by its PMID version, within one by its date of
+        revision. A document that says what is stored, or is older, is skipped.
         """
         known = self._known(batch)
         newest: dict[str, Document] = {}
         for document in batch:
             before = newest.get(document.id)
-            if before is None or document_version(document) >= document_version(before):
+            if before is None or not document_version(document).is_older(document_version(before)):
                 newest[document.id] = document
         kept = [document for document in newest.values() if _is_news(document, known.get(document.id))]
         replaced = [document.id for document in kept if document.id in known]
@@ -87,8 +88,8 @@ class Writer:
         return {"deleted": len(there), "missing": len(names) - len(there)}
 
     def _known(self, batch: Sequence[Document]) -> Known:
-        if any(not document.id for document in batch):
-            raise ValueError("a document has an empty id; every document needs a unique one")
+        for document in batch:
+            _refuse(document)
         return self._store.known([document.id for document in batch])
 
     def _write(self, documents: Sequence[Document], removed: Sequence[str]) -> dict[str, int]:
@@ -132,7 +133,24 @@ class Writer:
         return made
 
 
-def _is_news(document: Document, stored: tuple[bytes, int] | None) -> bool:
+def _refuse(document: Document) -> None:
+    """Refuse what could not be stored, by the name of the document rather than by that of a codec."""
+    if not document.id:
+        raise ValueError("a document has an empty id; every document needs a unique one")
+    if abs(version := document_version(document).number) >= 1 << 63:
+        raise ValueError(f"document {document.id!r} has pmid_version {version}, expected a number below 2**63")
+    parts = {"id": document.id, "title": document.title, "kind": document.kind, "text": document.text}
+    for name, value in {**parts, "metadata": dump(document.metadata)}.items():
+        try:
+            value.encode()
+        except UnicodeEncodeError as error:
+            raise ValueError(
+                f"the {name} of document {document.id!r} holds half of a surrogate pair at {error.start}; read its "
+                "source with errors='replace'"
+            ) from error
+
+
+def _is_news(document: Document, stored: tuple[bytes, Version] | None) -> bool:
     if stored is None:
         return True
-    return document_version(document) >= stored[1] and content_sha256(document) != stored[0]
+    return not document_version(document).is_older(stored[1]) and content_sha256(document) != stored[0]

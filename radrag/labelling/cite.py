@@ -13,7 +13,7 @@ from scipy.sparse import csr_array
 from radrag.corpora import split_sentences
 from radrag.corpora.retractions import RETRACTED
 from radrag.corpora.sentences import HEADING
-from radrag.errors import IndexCorruptError
+from radrag.errors import IndexCorruptError, IndexStateError
 from radrag.indexes.hybrid import HybridIndex
 from radrag.indexes.tokens import passage_terms
 from radrag.labelling.label_set import described
@@ -27,6 +27,7 @@ _PASSAGES = 8
 _LABEL_WEIGHT = 0.5
 _NOTES = 256  # notes compared at a time with the sentences of all their labels
 _KEPT = 20_000  # prepared sets of sentences
+_TIMES = 5
 Key = tuple[str, tuple[int, ...]]  # id of the label, ids of the passages
 
 
@@ -94,12 +95,16 @@ class Quotes:
         Returns:
             A citation for each note, or None where the index has no such document that is not retracted.
         """
-        try:
-            return self._checked(self._found(notes, labels))
-        except KeyError:  # passages are gone though the content is the same: a document was taken out and put back
-            with self._lock:
-                self._content = ""
-            return self._checked(self._found(notes, labels))
+        for _ in range(_TIMES):
+            try:
+                return self._checked(self._found(notes, labels))
+            except KeyError:  # passages are gone: replaced meanwhile, or taken out and put back with the same content
+                with self._lock:
+                    self._content = ""
+        raise IndexStateError(
+            f"the guidelines were replaced while they were quoted, each of {_TIMES} times; try again when less is "
+            "written to the index"
+        )
 
     def _found(self, notes: Sequence[str], labels: Sequence[Label]) -> list[Citation | None]:
         found: list[Citation | None] = [None] * len(notes)
@@ -184,7 +189,11 @@ class Quotes:
     def _prepare(self, label: Label, passages: Sequence[Passage]) -> _Sentences:
         document = self._index.document(label.id)
         spans = [(passage, *span) for passage in passages for span in _sentences(passage)]
-        quotes = tuple(_citation(document, *span) for span in spans)
+        try:
+            quotes = tuple(_citation(document, *span) for span in spans)
+        except IndexCorruptError:
+            self._index.passages([passage.id for passage in passages])  # if they are gone, the document was replaced
+            raise
         if not quotes:
             none = np.zeros(0, dtype=np.int64)
             empty = np.zeros((0, self._encoder.dim), dtype=np.float32)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import lru_cache
 
 import numpy as np
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 
 from radrag.indexes.bm25 import Statistics
 from radrag.indexes.postings import build_postings
-from radrag.indexes.searcher import Searcher, SearchSettings
+from radrag.indexes.searcher import Found, Masks, Mode, Searcher, SearchSettings
 from radrag.indexes.segments import memory_segment
 from radrag.indexes.tokens import passage_terms, token_spans
 from radrag.protocols import Encoder, Kind
@@ -63,9 +64,22 @@ def rounded(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
     return vectors.astype(np.float16).astype(np.float32)
 
 
+class _Deep(Searcher):
+    """A search in which all candidates set the scale of the scores, however many are asked for, as ``MatrixSearch``."""
+
+    def search(
+        self, queries: Sequence[str], k: int, masks: Masks | None = None, mode: Mode = Mode.HYBRID, *,
+        exact: bool = False, settings: SearchSettings | None = None, heard: bool = False,
+    ) -> list[list[Found]]:  # fmt: skip
+        """Search as ``Searcher`` does, with a depth of ``k`` at least."""
+        chosen = settings or self._settings
+        deep = replace(chosen, depth=max(chosen.depth, k))
+        return super().search(queries, k, masks, mode, exact=exact, settings=deep, heard=heard)
+
+
 def memory_searcher(texts: Sequence[str], vectors: NDArray[np.float32], encoder: Encoder) -> Searcher:
     """Return a hybrid search over texts in memory; a hit's id is the position of the text."""
     segment = memory_segment(build_postings(passage_terms(text) for text in texts), vectors)
     statistics = Statistics(segment.rows, int(segment.postings.lengths.sum()), lambda terms: {})
     settings = SearchSettings(dense_weight=dense_weight(encoder))
-    return Searcher([segment], [None], statistics, encoder, settings)
+    return _Deep([segment], [None], statistics, encoder, settings)

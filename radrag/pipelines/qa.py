@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from copy import copy
 from dataclasses import replace
-from functools import cache, cached_property
+from functools import cache, cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
 
@@ -24,6 +24,7 @@ from radrag.pipelines.patient import Patient, patient_warnings
 from radrag.pipelines.readers import as_reader, checked
 from radrag.pipelines.saving import differences, plain_where, question_hash, read_settings, write_settings
 from radrag.pipelines.searching import search
+from radrag.pipelines.standing import Found, standing
 from radrag.pipelines.streams import streamed
 from radrag.protocols import Reader, Verifier
 from radrag.reading.extractive import ExtractiveReader
@@ -201,31 +202,31 @@ class QAPipeline:
         return made
 
     def _batch(self, asked: list[str], patient: Patient | None, reader: Reader, ask: Ask | None = None) -> list[Answer]:
-        told = self._told(asked, patient)
         if not self._retrieves:
-            drafts = reader.read_alone(told)
+            drafts = reader.read_alone(self._told(asked, patient))
             return [self._answer(one, draft, (), 0.0, patient, ask) for one, draft in zip(asked, drafts, strict=True)]
-        found, scores = self._found(asked, patient)
-        enough = [bool(hits) and score >= self._threshold for hits, score in zip(found, scores, strict=True)]
-        kept = [i for i, ready in enumerate(enough) if ready]
-        read = reader.read([told[i] for i in kept], [found[i] for i in kept])
-        made = dict(zip(kept, read, strict=True))
-        return [
-            self._answer(question, made.get(i), tuple(found[i]), scores[i] if found[i] else 0.0, patient, ask)
-            for i, question in enumerate(asked)
-        ]
 
-    def _found(self, asked: list[str], patient: Patient | None) -> tuple[list[list[Hit]], list[float]]:
+        def read(some: list[str], found: list[Found]) -> list[Callable[[], Answer]]:
+            told = self._told(some, patient)
+            kept = [i for i, (hits, score) in enumerate(found) if hits and score >= self._threshold]
+            made = dict(zip(kept, reader.read([told[i] for i in kept], [found[i][0] for i in kept]), strict=True))
+            return [
+                partial(self._answer, question, made.get(i), tuple(hits), score, patient, ask)
+                for i, (question, (hits, score)) in enumerate(zip(some, found, strict=True))
+            ]
+
+        return standing(self._index, asked, lambda some: self._found(some, patient), read)
+
+    def _found(self, asked: list[str], patient: Patient | None) -> list[Found]:
         """Search; whether there is enough evidence is decided by what the questions alone find."""
         found = self._search(asked, self._k)
         scores = [self._confidence(self._features(question, hits)) for question, hits in zip(asked, found, strict=True)]
-        terms = patient.terms if patient is not None else ""
-        if terms:
-            others = self._search([f"{question} {terms}" for question in asked], self._k + _FOR_PATIENT)
+        if patient is not None and patient.terms:
+            others = self._search([f"{question} {patient.terms}" for question in asked], self._k + _FOR_PATIENT)
             for hits, more in zip(found, others, strict=True):
                 known = {hit.passage.id for hit in hits}
                 hits += [hit for hit in more if hit.passage.id not in known][:_FOR_PATIENT]
-        return found, scores
+        return [(hits, score if hits else 0.0) for hits, score in zip(found, scores, strict=True)]
 
     def _search(self, texts: list[str], k: int, **options: Any) -> list[list[Hit]]:
         return search(self._index, texts, k, self._where, self._prior, **options)
@@ -274,8 +275,7 @@ class QAPipeline:
         return answer if patient is None else self._with_warnings(answer, patient, ask.options if ask else None)
 
     def _with_warnings(self, answer: Answer, patient: Patient, options: Options) -> Answer:
-        cited = {one.document_id for one in answer.citations}
-        known = {name: self._index.document(name) for name in cited}
+        known = {name: self._index.document(name) for name in {one.document_id for one in answer.citations}}
         return replace(answer, warnings=(*answer.warnings, *patient_warnings(answer, patient, known, options)))
 
     def _features(self, question: str, hits: Sequence[Hit]) -> tuple[float, ...]:

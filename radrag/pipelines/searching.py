@@ -39,7 +39,10 @@ def search(
 
     def strength(name: str) -> float:
         if name not in known:
-            known[name] = evidence_level(index.document(name)).weight
+            try:
+                known[name] = evidence_level(index.document(name)).weight
+            except KeyError:  # deleted since it was found, which is seen before the answer is given
+                known[name] = 0.0
         return known[name]
 
     return [prefer(hits, strength, prior)[:k] for hits in found]

@@ -10,6 +10,10 @@ from typer.testing import CliRunner
 
 from radrag.cli import app
 from radrag.corpora import read_pubmed
+from radrag.corpora.pubmed_server import Fetched, PubmedFile, Server
+from radrag.indexes.hybrid import HybridIndex
+from radrag.indexes.pubmed_sync import only_sync
+from radrag.types import Notice
 
 BASE, UPDATE = "pubmed26n0001.xml.gz", "pubmed26n0002.xml.gz"
 FOUND = """<eSearchResult><Count>12</Count><IdList><Id>3</Id><Id>4</Id></IdList><QueryTranslation>x</QueryTranslation>
@@ -70,6 +74,8 @@ def test_a_dry_run_does_nothing(pubmed: FakeServer, tmp_path: Path) -> None:
         "left": 0,
         "applied": 0,
         "late": [],
+        "reissued": None,
+        "waiting": 0,
         "selection": {"years": [2001, None]},
     }
     assert not index.exists()
@@ -78,6 +84,22 @@ def test_a_dry_run_does_nothing(pubmed: FakeServer, tmp_path: Path) -> None:
     shown = run("sync", index, "--server", pubmed.url, "--dry-run")
     assert shown == f"1 files to apply ({UPDATE} to {UPDATE}), 0 after them, 1 applied before.\nSelection: everything\n"
     assert not any(path.endswith(UPDATE) for path, _ in pubmed.requests)
+
+
+def test_a_selection_is_not_forgotten_when_the_first_file_fails(tmp_path: Path) -> None:
+    index, source = tmp_path / "index", ("--from", tmp_path / "p")
+    path = put(tmp_path / "p", BASE, article(1, "Renal one.", mesh=("Humans",)), article(2, "Renal two."))
+    digest = path.with_name(f"{BASE}.md5")
+    right = digest.read_text(encoding="ascii")
+    digest.write_text(f"MD5({BASE})= {'0' * 32}\n", encoding="ascii")
+    for given in ("Hamans", "Humans"):  # as long as no file was applied, another selection is free
+        run("sync", index, "--create", "--mesh", given, *source, code=1)
+    digest.write_text(right, encoding="ascii")
+    assert "1 files applied, 0 left to apply.\n1 added" in (output := run("sync", index, *source))
+    assert "Selection: {'mesh': ('Humans',)}" in output
+    assert found_in(index) == {"PMID:1"}
+    run("sync", index, "--mesh", "Mice", "--selection-changed", *source)
+    assert "'Mice'" in run("sync", index, *source, "--dry-run")
 
 
 def test_sync_from_a_folder(pubmed: FakeServer, tmp_path: Path) -> None:
@@ -98,6 +120,8 @@ def test_sync_from_a_folder(pubmed: FakeServer, tmp_path: Path) -> None:
         ((), "does not exist; check the path, or make it with --create"),
         (("--create", "--from", "x", "--server", "http://127.0.0.1/"), "give one of them"),
         (("--create", "--from", "x", "--years", "new"), "expected years such as"),
+        (("--create", "--server", "file:///mirror"), "for a folder on this machine give --from FOLDER"),
+        (("--create", "--server", "ftp://ftp.ncbi.nlm.nih.gov/pubmed"), "expected an https or http address"),
     ],
 )
 def test_wrong_use_of_sync_is_explained(tmp_path: Path, options: tuple[str, ...], message: str) -> None:
@@ -149,3 +173,113 @@ def test_retractions_from_a_file(pubmed: FakeServer, tmp_path: Path) -> None:
     file.write_text(f"{names}RetractionNature\n6,1/2/2020 0:00,,0,,3,Correction\n", encoding="utf-8")
     assert json.loads(run("retractions", index, file, "--json"))["retracted"] == 1
     assert found_in(index) == {"PMID:3", "PMID:4", "PMID:9"}
+
+
+def test_a_list_of_retractions_that_shrank_is_refused(pubmed: FakeServer, tmp_path: Path) -> None:
+    index, file = tmp_path / "index", tmp_path / "rw.csv"
+    run("sync", index, "--create", "--server", pubmed.url)
+    names = "Record ID,RetractionDate,RetractionDOI,RetractionPubMedID,OriginalPaperDOI,OriginalPaperPubMedID,"
+    rows = [f"{n},1/2/2020 0:00,,0,,{n},Retraction\n" for n in range(1, 21)]
+
+    def write(count: int) -> None:
+        file.write_text(f"{names}RetractionNature\n{''.join(rows[:count])}", encoding="utf-8")
+
+    write(0)
+    told = " ".join(run("retractions", index, file, code=1).split())
+    assert "has 0 notices, and the index none from a file before; nothing was changed" in told
+    write(20)
+    run("retractions", index, file)
+    assert found_in(index) == set()
+    for count in (0, 17):
+        write(count)
+        assert "cut off: fetch it again" in run("retractions", index, file, code=1)
+        assert found_in(index) == set()
+    write(18)
+    run("retractions", index, file)
+    write(0)
+    assert "0 notices kept" in run("retractions", index, file, "--fewer")
+    assert found_in(index) == {"PMID:3", "PMID:4", "PMID:9"}
+
+
+def test_a_list_that_came_in_otherwise_is_not_replaced_by_a_cut_one(pubmed: FakeServer, tmp_path: Path) -> None:
+    """What is stored counts, not what a command remembers; a notice that a file repeats counts once."""
+    index, file = tmp_path / "index", tmp_path / "rw.csv"
+    run("sync", index, "--create", "--server", pubmed.url)
+    with HybridIndex.open(index) as opened:
+        opened.set_notices("retraction-watch", [Notice(f"PMID:{n}", "retracted", "x", "2020") for n in range(1, 21)])
+    names = "Record ID,RetractionDate,RetractionDOI,RetractionPubMedID,OriginalPaperDOI,OriginalPaperPubMedID,"
+    rows = "5,1/2/2020 0:00,,0,,4,Retraction\n" * 20
+    file.write_text(f"{names}RetractionNature\n{rows}", encoding="utf-8")
+    told = " ".join(run("retractions", index, file, code=1).split())
+    assert "has 1 notices, the index has 20 from a file before; nothing was changed" in told
+    assert found_in(index) == set()
+    assert "1 notices kept" in run("retractions", index, file, "--fewer")
+    assert found_in(index) == {"PMID:3", "PMID:9"}
+
+
+def test_files_that_go_together_are_shown_and_applied_together(pubmed: FakeServer, tmp_path: Path) -> None:
+    index = tmp_path / "index"
+    options = ("--server", pubmed.url, "--max-files", 1, "--json")
+    run("sync", index, "--create", "--server", pubmed.url)
+    put(pubmed.root / "baseline", BASE, article(1, "Renal stones, revised."), article(2, "Renal masses."))
+    assert json.loads(run("sync", index, *options, "--dry-run"))["pending"] == [BASE, UPDATE]
+    report = json.loads(run("sync", index, *options))
+    assert (report["files"], report["left"]) == ([BASE, UPDATE], 0)
+    assert "PMID:1" not in found_in(index)
+
+
+def test_an_interruption_says_how_to_go_on(pubmed: FakeServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    index, fetch = tmp_path / "index", Server.fetch
+
+    def interrupted(self: Server, file: PubmedFile, folder: Path) -> Fetched:
+        if file.update:
+            raise KeyboardInterrupt
+        return fetch(self, file, folder)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Server, "fetch", interrupted)
+        output = run("sync", index, "--create", "--server", pubmed.url, code=130)
+    assert "interrupted; the files applied stay applied. Run the same command again to go on" in output
+    assert "1 files applied, 0 left to apply." in run("sync", index, "--create", "--server", pubmed.url)
+
+
+def test_a_file_published_anew_is_told(pubmed: FakeServer, tmp_path: Path) -> None:
+    index = tmp_path / "index"
+    run("sync", index, "--create", "--server", pubmed.url)
+    put(pubmed.root / "updatefiles", UPDATE, article(4, "Renal abscess.", mesh=("Humans",)))
+    told = (
+        f"{UPDATE} was published anew since it was applied; it and all files after it are applied again. What only its "
+        "first issue said stays: its articles, its deletions, and its notices about others."
+    )
+    assert told in run("sync", index, "--server", pubmed.url, "--dry-run")
+    output = run("sync", index, "--server", pubmed.url)
+    assert told in output
+    assert "1 updated" in output
+    assert told not in run("sync", index, "--server", pubmed.url)
+
+
+def test_a_second_sync_waits_for_its_turn(pubmed: FakeServer, tmp_path: Path) -> None:
+    index = tmp_path / "index"
+    run("sync", index, "--create", "--server", pubmed.url, "--max-files", 1)
+    with only_sync(index):
+        result = CliRunner().invoke(app, ["corpora", "pubmed", "sync", str(index), "--server", pubmed.url])
+        assert "another sync" in str(result.exception)
+    assert found_in(index) == {"PMID:1", "PMID:3", "PMID:9"}
+    assert json.loads(CliRunner().invoke(app, ["index", "verify", str(index), "--json"]).output) == []
+
+
+def test_an_order_that_is_none(pubmed: FakeServer) -> None:
+    message = "--sort best: expected relevance or pub_date"
+    assert message in run("search", "x", "--server", pubmed.url, "--sort", "best", code=1)
+    assert pubmed.forms == []
+
+
+def test_damaged_records_can_be_left_out(pubmed: FakeServer, tmp_path: Path) -> None:
+    index = tmp_path / "index"
+    put(pubmed.root / "updatefiles", UPDATE, article(4, "Renal cysts."), "<Surprise/>")
+    arguments = ["corpora", "pubmed", "sync", str(index), "--create", "--server", pubmed.url]
+    assert "record 2, field Surprise" in str(CliRunner().invoke(app, arguments).exception)
+    output = run(*arguments[2:], "--skip-damaged")
+    assert "Left out: file" in output
+    assert "record 2, field Surprise" in output
+    assert "PMID:4" in found_in(index)

@@ -17,6 +17,7 @@ pytest.importorskip("bitsandbytes")
 
 from radrag.cli import app
 from radrag.corpora import load_notes
+from radrag.indexes.encoders import STATIC
 from radrag.training.presets import preset_names
 from radrag.training.tokenizer import train_tokenizer
 
@@ -189,6 +190,15 @@ def test_verbs_beside_the_presets(folder: Path, tmp_path: Path) -> None:
     run("train", "tokenizer", "--data", folder / "texts.jsonl", "--out", tmp_path / "words", "--vocab-size", 300)
     assert (tmp_path / "words" / "tokenizer.json").is_file()
     assert json.loads(run("train", "base", "--plan", "--json", "--set", "steps=3"))["stages"][0]["steps"] == 3
+
+
+@pytest.mark.parametrize("words", [(), ("--whole", "--pairs", "pairs.jsonl")])
+def test_a_static_encoder_is_only_tuned(words: tuple[str, ...], tmp_path: Path) -> None:
+    at = ["train", "encoder", "--from", str(STATIC), "--out", str(tmp_path / "out"), *words]
+    made = CliRunner().invoke(app, at, env={"COLUMNS": "300"})
+    assert made.exit_code == 2
+    assert "is a static model, which can only be tuned: give --pairs, not --whole" in made.output
+    assert not (tmp_path / "out").exists()
 
 
 def test_outcomes_of_several_kinds(tmp_path: Path) -> None:

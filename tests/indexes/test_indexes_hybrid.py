@@ -1,16 +1,21 @@
 from __future__ import annotations
 
+import shutil
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from radrag.errors import IndexStateError, ModelError
+from radrag.errors import IndexMismatchError, IndexStateError, ModelError
+from radrag.indexes.encoders import STATIC
 from radrag.indexes.fusion import Fusion
 from radrag.indexes.hybrid import HybridIndex
+from radrag.indexes.rerank import LEARNED
 from radrag.indexes.tokens import tokenize
+from radrag.indexes.versions import Version
 from radrag.types import Document, Hit
 
 QUERIES = ["chest nodule", "renal stone contrast", "biopsy of a liver mass"]
@@ -77,6 +82,25 @@ def test_hybrid_equals_numpy(tmp_path: Path, toy: Any, reports: list[Document], 
     assert [hit.passage.id for hit in hits] == (np.argsort(-expected, kind="stable") + 1).tolist()
     np.testing.assert_allclose([hit.score for hit in hits], np.sort(expected)[::-1], atol=1e-5)
     assert all((hit.lexical is None) == (lexical[hit.passage.id - 1] == 0) for hit in hits)
+
+
+@pytest.mark.parametrize("fusion", ["zscore", "minmax", "rrf"])
+def test_more_hits_leave_the_scores_of_the_first_ones(tmp_path: Path, toy: Any, fusion: str) -> None:
+    """The scale on which scores are fused is set by the nearest candidates, however many more are asked for."""
+    draw = np.random.default_rng(0)
+    words = [f"word{number}" for number in range(60)]
+    texts = [" ".join(draw.choice(words, 12)) for _ in range(300)]
+    with HybridIndex.create(tmp_path / "i", encoder=toy(), fusion=fusion) as index:
+        index.add(Document(f"d{number:03}", text) for number, text in enumerate(texts))
+        settings = replace(index.settings, depth=20)
+        for number in range(12):
+            query = " ".join(draw.choice(words, 3)) + f" {number}"
+            few = index.search(query, 5, settings=settings)
+            many = index.search(query, 150, settings=settings)
+            known = {hit.passage.id: hit.score for hit in many}
+            assert [known[hit.passage.id] for hit in few] == pytest.approx([hit.score for hit in few])
+            assert many[0].passage.id == few[0].passage.id
+            assert len(many) == 150
 
 
 def test_round_trip(tmp_path: Path, toy: Any, reports: list[Document]) -> None:
@@ -238,6 +262,87 @@ def test_create_refuses(tmp_path: Path, toy: Any) -> None:
         assert not (tmp_path / "i").exists()
 
 
+@pytest.mark.parametrize(
+    ("facets", "error", "reason"),
+    [
+        ("ward", TypeError, r"a list of names of metadata fields, such as \['ward'\], got 'ward'"),
+        ([3], TypeError, r"got \[3\]"),
+        (["ward", "title"], ValueError, "must be metadata fields, got 'title'; filters find it as it is"),
+        (["document_id"], ValueError, "got 'document_id'"),
+        (["the ward"], ValueError, "plain names such as 'ward', got 'the ward'"),
+    ],
+)
+def test_facets_that_no_filter_could_use_are_refused(
+    tmp_path: Path, toy: Any, facets: Any, error: type[Exception], reason: str
+) -> None:
+    with pytest.raises(error, match=reason):
+        HybridIndex.create(tmp_path / "i", encoder=toy(), facets=facets)
+    assert not (tmp_path / "i").exists()
+    HybridIndex.create(tmp_path / "i", encoder=toy(), facets=["kind", "ward"]).close()
+
+
+def test_a_path_that_an_index_was_made_with_holds_from_every_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(STATIC, tmp_path / "enc")
+    shutil.copyfile(LEARNED, tmp_path / "rr.json")
+    for shadow in ("static", "learned"):  # a name stays a name
+        (tmp_path / shadow).mkdir()
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path)
+    with HybridIndex.create("i", encoder="enc", reranker=Path("rr.json")) as index:
+        index.add([Document("a", "Chest nodule."), Document("b", "Renal stone.")])
+    HybridIndex.create("j", reranker="learned").close()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    with HybridIndex.open(tmp_path / "i") as index:
+        assert index.search("renal stone")[0].passage.document_id == "b"
+        assert [index.manifest[name] for name in ("encoder", "reranker")] == [
+            str(tmp_path / "enc"), str(tmp_path / "rr.json"),
+        ]  # fmt: skip
+    with HybridIndex.open(tmp_path / "j") as index:
+        assert [index.manifest[name] for name in ("encoder", "reranker")] == ["static", "learned"]
+
+
+class LastFirst:
+    def rerank(self, query: str, hits: Any) -> list[Any]:
+        return [replace(hit, score=float(place)) for place, hit in enumerate(hits)][::-1]
+
+
+def test_a_reranker_object_is_asked_for_when_the_index_is_opened(tmp_path: Path, toy: Any) -> None:
+    documents = [Document("a", "Chest nodule."), Document("b", "Renal stone.")]
+    with HybridIndex.create(tmp_path / "i", encoder=toy(), reranker=LastFirst()) as index:
+        index.add(documents)
+        best = index.search("renal stone")[0].passage.document_id
+        assert best == "a"
+    with pytest.raises(IndexMismatchError, match=r"with a re-ranker object \(LastFirst\); pass it, or another: rerank"):
+        HybridIndex.open(tmp_path / "i", encoder=toy())
+    with HybridIndex.open(tmp_path / "i", encoder=toy(), reranker=LastFirst()) as index:
+        assert index.search("renal stone")[0].passage.document_id == best
+    with HybridIndex.open(tmp_path / "i", encoder=toy(), reranker="learned") as index:
+        assert index.search("renal stone")[0].passage.document_id == "b"
+
+
+def test_what_cannot_rerank_is_refused_before_anything_is_written(tmp_path: Path, toy: Any) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "w.json").write_text('{"weights": {"fused": 1.0}}')
+    (tmp_path / "notes.txt").touch()
+    wrong = {
+        "nope.json": "holds no weights of a re-ranker",
+        str(tmp_path / "w.json"): "has other features",
+        "leanred": "'leanred' is no re-ranker; expected 'learned', 'late'",
+        str(tmp_path / "empty"): "is no re-ranker",
+        str(tmp_path / "notes.txt"): "is no re-ranker",
+    }
+    for reranker, reason in wrong.items():
+        with pytest.raises(ModelError, match=reason):
+            HybridIndex.create(tmp_path / "i", encoder=toy(), reranker=reranker)
+    with pytest.raises(TypeError, match="object with rerank, got 3"):
+        HybridIndex.create(tmp_path / "i", encoder=toy(), reranker=3)
+    assert not (tmp_path / "i").exists()
+    for place, reranker in enumerate(("learned", "late", "cross-encoder/ms-marco-MiniLM-L-6-v2", LEARNED)):
+        HybridIndex.create(tmp_path / f"{place}", encoder=toy(), reranker=reranker).close()
+
+
 def test_an_encoder_with_wrong_vectors_writes_nothing(tmp_path: Path, toy: Any, reports: list[Document]) -> None:
     encoder = toy()
     with HybridIndex.create(tmp_path / "i", encoder=encoder) as index:
@@ -260,3 +365,20 @@ def test_rarity_is_the_idf(tmp_path: Path, toy: Any) -> None:
         assert index.rarity(["chest", "nodul", "x"]) == pytest.approx(
             {"chest": np.log1p(0.5 / 2.5), "nodul": np.log(2), "x": np.log1p(5)}
         )
+
+
+def test_versions_of_what_is_stored(tmp_path: Path, toy: Any) -> None:
+    stated: dict[str, dict[str, Any]] = {
+        "a": {"pmid_version": 3, "revised": "2026-03-01"},
+        "b": {"pmid_version": 1, "revised": "last spring"},
+        "c": {"revised": "2026-03-01"},
+    }
+    documents = [Document(name, "chest", metadata=metadata) for name, metadata in stated.items()]
+    with HybridIndex.create(tmp_path / "i", encoder=toy()) as index:
+        index.add(documents)
+        expected = {"a": Version(3, "2026-03-01"), "b": Version(1), "c": Version()}
+        assert index.versions(["c", "a", "none", "b"]) == expected
+        index.delete(["a"])
+        assert index.versions(["a"]) == index.versions([]) == {}
+    with pytest.raises(IndexStateError, match="is closed"):
+        index.versions(["a"])

@@ -13,9 +13,11 @@ import rank_bm25
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from radrag.indexes import bm25
-from radrag.indexes.bm25 import BM25, ENGINES, RankBM25, Statistics
+from radrag.indexes import bm25, maxscore
+from radrag.indexes.bm25 import BM25, Statistics
+from radrag.indexes.okapi import RankBM25
 from radrag.indexes.postings import build_postings
+from radrag.indexes.searcher import ENGINES
 
 CORPUS = [
     ["ct", "chest", "nodule", "nodule"],
@@ -120,6 +122,8 @@ def test_bm25_equals_the_reference_on_any_corpus(corpus: list[list[str]], query:
     st.integers(1, 9),
     st.lists(st.integers(0, 40), max_size=3),
     st.sampled_from([(0.6, 0.5), (0.0, 0.5), (1.5, 0.0), (1.2, 1.0)]),
+    st.sampled_from([0, 10, 4_096]),
+    st.booleans(),
 )
 @settings(deadline=None)
 def test_top_is_exactly_the_best_admitted_rows(
@@ -129,6 +133,8 @@ def test_top_is_exactly_the_best_admitted_rows(
     k: int,
     cuts: list[int],
     parameters: tuple[float, float],
+    small: int,
+    usual: bool,
 ) -> None:
     corpus, live = [tokens for tokens, _, _ in rows], [alive for _, alive, _ in rows]
     admitted = np.asarray([alive and wanted for _, alive, wanted in rows], dtype=bool)
@@ -139,12 +145,16 @@ def test_top_is_exactly_the_best_admitted_rows(
     least = np.sort(whole[matched])[-k] if len(matched) > k else 0
     expected = {row: whole[row] for row in matched.tolist() if whole[row] >= least}
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(bm25, "_LOOKUP", lookup)
-        patch.setattr(bm25, "_BLOCK", 3)
+        patch.setattr(maxscore, "_LOOKUP", lookup)
+        patch.setattr(maxscore, "_BLOCK", 3)
+        patch.setattr(bm25, "_SMALL", small)
         for ends in (cuts, []):
-            engine = BM25([build_postings(part) for part in split(corpus, ends)], *parameters)
+            masks = split(admitted, ends)
+            postings = [build_postings(part) for part in split(corpus, ends)]
+            engine = BM25(postings, *parameters, usual=masks if usual else ())
             for _ in range(2):  # the second time with used accumulators
-                assert best(engine, query, k, split(admitted, ends), known) == expected
+                assert best(engine, query, k, masks, known) == expected
+                assert best(engine, query, k, [mask.copy() for mask in masks], known) == expected
             assert (scores(engine, corpus, query, known) == whole).all()
 
 
@@ -159,11 +169,16 @@ def long() -> list[list[str]]:
 
 @pytest.mark.parametrize("cuts", [[], [1000, 1700], [2990]])
 @pytest.mark.parametrize("share", [1.0, 0.5, 0.01])
-def test_pruning_loses_nothing(long: list[list[str]], cuts: list[int], share: float) -> None:
+@pytest.mark.parametrize("usual", [False, True])
+def test_pruning_loses_nothing(
+    long: list[list[str]], cuts: list[int], share: float, usual: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bm25, "_SMALL", 500)
     draw = np.random.default_rng(1)
     admitted = draw.random(len(long)) < share
     known = statistics(long)
-    engine = BM25([build_postings(part) for part in split(long, cuts)], 0.6, 0.5)
+    masks = [None] * (len(cuts) + 1) if share == 1 else split(admitted, cuts)
+    engine = BM25([build_postings(part) for part in split(long, cuts)], 0.6, 0.5, usual=masks if usual else ())
     for size in (1, 2, 3, 5, 8, 12, 30):
         query = [f"t{int(term)}" for term in 2000 * draw.random(size) ** 3]
         values = scores(engine, long, query, known)
@@ -171,14 +186,16 @@ def test_pruning_loses_nothing(long: list[list[str]], cuts: list[int], share: fl
         for k in (1, 10, 100):
             least = np.sort(values[matched])[-k] if len(matched) > k else 0
             expected = {row: values[row] for row in matched.tolist() if values[row] >= least}
-            masks = [None] * (len(cuts) + 1) if share == 1 else split(admitted, cuts)
             assert best(engine, query, k, masks, known) == expected
 
 
 def test_most_postings_are_never_read(long: list[list[str]], monkeypatch: pytest.MonkeyPatch) -> None:
     read = []
-    gains = bm25._List.gains
-    monkeypatch.setattr(bm25._List, "gains", lambda self, codes: (read.append(len(codes)), gains(self, codes))[1])
+    gains = maxscore.TermList.gains
+    monkeypatch.setattr(bm25, "_SMALL", 0)
+    monkeypatch.setattr(
+        maxscore.TermList, "gains", lambda self, codes: (read.append(len(codes)), gains(self, codes))[1]
+    )
     engine = BM25([build_postings(long)], 0.6, 0.5)
     query = ["t1500", "t700", "t300", "t0", "t1"]
     best(engine, query, 3, [None], statistics(long))
@@ -206,8 +223,8 @@ def test_an_interrupted_search_leaves_no_sums(long: list[list[str]], monkeypatch
     engine, known = BM25([build_postings(long)], 0.6, 0.5), statistics(long)
     query = ["t1900", "t1000", "t700", "t500"]
     expected = best(engine, query, 1000, [None], known)
-    monkeypatch.setattr(bm25, "_BLOCK", 2)
-    gains = bm25._List.gains
+    monkeypatch.setattr(maxscore, "_BLOCK", 2)
+    gains = maxscore.TermList.gains
     for fail_at in range(1, 5):
         left = [fail_at]
 
@@ -218,10 +235,29 @@ def test_an_interrupted_search_leaves_no_sums(long: list[list[str]], monkeypatch
             return gains(self, codes)
 
         with monkeypatch.context() as patch:
-            patch.setattr(bm25._List, "gains", failing)
+            patch.setattr(maxscore.TermList, "gains", failing)
             with pytest.raises(KeyboardInterrupt):
                 engine.top(query, 1000, [None], known)
         assert best(engine, query, 1000, [None], known) == expected
+
+
+def test_an_interrupted_clearing_leaves_no_sums(long: list[list[str]], monkeypatch: pytest.MonkeyPatch) -> None:
+    engine, known = BM25([build_postings(long)], 0.6, 0.5), statistics(long)
+    query = ["t1900", "t1000", "t700", "t500"]
+    for small in (0, 4_096):
+        monkeypatch.setattr(bm25, "_SMALL", small)
+        expected = best(engine, query, 10, [None], known)
+        minimum = np.minimum
+
+        def failing(*_: Any, **__: Any) -> None:
+            raise KeyboardInterrupt
+
+        with monkeypatch.context() as patch:
+            patch.setattr(np, "minimum", failing)
+            with pytest.raises(KeyboardInterrupt):
+                engine.top(query, 10, [None], known)
+        assert np.minimum is minimum
+        assert best(engine, query, 10, [None], known) == expected
 
 
 def test_rows_that_tie_across_segments_are_all_returned() -> None:
@@ -279,6 +315,21 @@ def test_rank_bm25_knows_only_live_rows_and_returns_only_admitted_ones() -> None
     assert sorted(rows) == [row for row in (1, 4, 5) if found[row]]
     assert all(rows[row] == found[row] for row in rows)
     assert engine.holders(["ct", "infarct"], known) == {"ct": 3, "infarct": 0}
+
+
+@pytest.mark.parametrize(("k1", "b"), [(0.0, 0.0), (0.0, 1.0), (1.5, 1.0)])
+def test_rank_bm25_is_finite_where_the_library_divides_nothing_by_nothing(k1: float, b: float) -> None:
+    engine, near = (RankBM25([build_postings(CORPUS)], *how) for how in ((k1, b), (k1 + 1e-9, b - 1e-9 if b else b)))
+    np.testing.assert_allclose(scores(engine, CORPUS, QUERY), scores(near, CORPUS, QUERY), rtol=1e-6, atol=1e-7)
+    rows = best(engine, QUERY, 10, [None], statistics(CORPUS))
+    assert sorted(rows) == [0, 1, 3, 4, 5]
+
+
+def test_rank_bm25_finds_a_term_that_half_of_the_rows_hold() -> None:
+    corpus = [["renal", "stone"], ["renal", "mass"], ["chest", "nodule"], ["liver", "lesion"]]
+    engine = RankBM25([build_postings(corpus[:1]), build_postings(corpus[1:])], 1.5, 0.75)
+    assert best(engine, ["renal"], 10, [None, None], statistics(corpus)) == {0: 0, 1: 0}  # its idf is 0
+    assert best(engine, ["renal"], 10, [np.asarray([False]), None], statistics(corpus)) == {1: 0}
 
 
 @pytest.mark.parametrize("engine", ENGINES.values())

@@ -3,6 +3,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -18,10 +19,12 @@ from radrag.types import Document, Hit, Passage, Section
 core = pytest.importorskip("llama_index.core")
 
 from llama_index.core.llms import MockLLM  # noqa: E402
-from llama_index.core.query_engine import RetrieverQueryEngine  # noqa: E402
+from llama_index.core.query_engine import CitationQueryEngine, RetrieverQueryEngine  # noqa: E402
+from llama_index.core.retrievers import QueryFusionRetriever  # noqa: E402
 from llama_index.core.schema import (  # noqa: E402
     MetadataMode,
     NodeRelationship,
+    NodeWithScore,
     ObjectType,
     QueryBundle,
     RelatedNodeInfo,
@@ -193,16 +196,26 @@ def test_filters_translate() -> None:
 
 @pytest.mark.parametrize("sign", ["<", ">", "!=", "nin", "all", "text_match", "text_match_insensitive", "is_empty"])
 def test_operators_without_translation_are_refused(sign: str) -> None:
-    with pytest.raises(ValueError, match=f"filter on 'year': the operator '{sign}' cannot be translated"):
+    with pytest.raises(ValueError, match=f"filter on 'year': the operator '{sign}' cannot be translated") as caught:
         where_of(_filters(("year", sign, ["2"] if sign == "all" else 2)))
+    assert str(caught.value).endswith("filter the nodes afterwards")
+
+
+@pytest.mark.parametrize(("sign", "said", "instead"), [(">", "'>=' and the next", 2021), ("<", "'<=' and the", 2019)])
+def test_the_remedy_for_an_open_side_finds_the_same_years(sign: str, said: str, instead: int) -> None:
+    with pytest.raises(ValueError, match=f"for whole numbers say {said} number"):
+        where_of(_filters(("year", sign, 2020)))
+    assert where_of(_filters(("year", f"{sign}=", instead))) in ({"year": Range(low=2021)}, {"year": Range(high=2019)})
 
 
 @pytest.mark.parametrize("condition", ["or", "not"])
 def test_conditions_other_than_and_are_refused(condition: str) -> None:
     with pytest.raises(ValueError, match=f"joined by 'and', got '{condition}'"):
         where_of(_filters(("year", "==", 1), ("kind", "==", "a"), condition=condition))
-    with pytest.raises(ValueError, match="joined by 'and', got 'not'"):
+    with pytest.raises(ValueError, match="joined by 'and', got 'not'; filter the nodes afterwards"):
         where_of(_filters(("year", "==", 1), condition="not"))
+    with pytest.raises(ValueError, match="got 'or'; for several values of one field say 'in' and a list; else filter"):
+        where_of(_filters(("year", "==", 1), ("year", "==", 2), condition="or"))
 
 
 @pytest.mark.parametrize(
@@ -229,6 +242,45 @@ def test_where_is_not_changed(index: HybridIndex) -> None:
     where = {"kind": "guideline"}
     as_retriever(index, where=where, filters=_filters(("year", ">=", 2000)))
     assert where == {"kind": "guideline"}
+
+
+def test_a_mapping_is_no_filters_of_llama_index(index: HybridIndex) -> None:
+    filters: Any = {"year": 2000}
+    with pytest.raises(TypeError, match=r"must be MetadataFilters of llama-index, got \{'year': 2000\}; .* where="):
+        as_retriever(index, filters=filters)
+
+
+def test_fusion_of_two_retrievers_has_the_nodes_of_both(index: HybridIndex) -> None:
+    both = [index.as_retriever(k=2, mode="lexical"), index.as_retriever(k=2, mode="dense")]
+    expected = {found.node_id for retriever in both for found in retriever.retrieve("stone")}
+    for use_async in (False, True):
+        fusion = QueryFusionRetriever(
+            both, llm=MockLLM(), num_queries=1, mode="reciprocal_rerank", similarity_top_k=9, use_async=use_async
+        )
+        assert {found.node_id for found in fusion.retrieve("stone")} == expected
+
+
+def test_a_citation_engine_numbers_our_passages(index: HybridIndex) -> None:
+    engine = CitationQueryEngine.from_args(None, retriever=index.as_retriever(k=2), llm=MockLLM())
+    wanted = index.search("stone", k=2)
+    cited = engine.query("stone").source_nodes
+    assert [node.metadata["document_id"] for node in cited] == [hit.passage.document_id for hit in wanted]
+    assert all(hit.passage.text in node.text for hit, node in zip(wanted, cited, strict=True))
+
+
+def test_threads_get_what_one_gets(index: HybridIndex) -> None:
+    retriever = index.as_retriever(k=2)
+    questions = ["stone", "films", "pregnancy", "urography"] * 4
+    alone = [[found.node_id for found in retriever.retrieve(question)] for question in questions]
+    with ThreadPoolExecutor(8) as pool:
+        together = pool.map(lambda question: [found.node_id for found in retriever.retrieve(question)], questions)
+        assert list(together) == alone
+
+
+@pytest.mark.parametrize(("made", "name"), [(lambda node: NodeWithScore(node=node), "NodeWithScore"), (str, "str")])
+def test_what_is_no_node_is_refused(made: Callable[[TextNode], Any], name: str) -> None:
+    with pytest.raises(TypeError, match=rf"nodes\[1\] must be a node of llama-index, got {name};"):
+        list(documents_of([TextNode(text="a"), made(TextNode(text="x"))]))
 
 
 def test_documents_of_nodes() -> None:

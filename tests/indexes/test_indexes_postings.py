@@ -99,6 +99,19 @@ def test_every_term_is_found_where_it_is(tmp_path: Path) -> None:
             assert highest == (1 if word == "a" else 0)
 
 
+def test_terms_of_a_large_vocabulary_are_found_and_few_are_kept_in_memory(tmp_path: Path) -> None:
+    draw = random.Random(0)
+    words = sorted({"".join(draw.choices("abcé漢0", k=draw.randrange(1, 9))) for _ in range(20_000)}, key=str.encode)
+    write_postings(build_postings([words[1::2]]), tmp_path)
+    postings = read_postings(tmp_path)
+    assert len(postings.term_ends) > 1 << 12
+    asked = list(enumerate(words))
+    draw.shuffle(asked)
+    for place, word in asked:
+        assert postings.find(word) == (place // 2 if place % 2 else -1)
+    assert 1 << 10 < len(postings._waymarks) <= 1 << 12
+
+
 def test_looking_up_many_terms_forgets_old_ones(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("radrag.indexes.postings._REMEMBERED", 3)
     postings = build_postings([WORDS])

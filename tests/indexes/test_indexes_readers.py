@@ -6,13 +6,14 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from radrag.errors import IndexCorruptError, IndexStateError
-from radrag.indexes import segments
+from radrag.indexes import segments, store, verification
 from radrag.indexes.hybrid import HybridIndex
 from radrag.types import Document, Notice
 
@@ -161,6 +162,18 @@ def test_flags_are_told_of_any_document_by_its_id(tmp_path: Path, toy: Any) -> N
         index.flags(["a"])
 
 
+def test_a_doi_is_the_same_however_it_is_written(tmp_path: Path, toy: Any) -> None:
+    written = ["10.1/ABC", "https://doi.org/10.1/ABC", "http://dx.doi.org/10.1%2Fabc", "doi:10.1/ABC", " 10.1/abc "]
+    with HybridIndex.create(tmp_path / "i", encoder=toy()) as index:
+        index.add(Document(f"d{n}", "A chest scan.", metadata={"doi": doi}) for n, doi in enumerate(written[:3]))
+        index.set_notices("watch", [Notice("doi:10.1/abc", "retracted")])
+        index.add(Document(f"e{n}", "A chest scan.", metadata={"doi": doi}) for n, doi in enumerate(written[3:]))
+        names = [document.id for document in index.documents()]
+        assert index.flags(names) == dict.fromkeys(names, ("retracted",))
+        assert index.search("chest") == []
+        assert index.verify() == []
+
+
 def test_a_search_that_began_before_a_merge_ends_with_what_it_began_with(tmp_path: Path, toy: Any) -> None:
     encoder = toy()
     with (
@@ -227,3 +240,98 @@ def test_verify_while_another_merges(tmp_path: Path, toy: Any, monkeypatch: pyte
 
         monkeypatch.setattr(segments, "file_sha256", meanwhile)
         assert reader.verify() == []
+
+
+@pytest.mark.parametrize("damaged", [False, True])
+def test_verify_while_it_is_written_all_the_while(
+    tmp_path: Path, toy: Any, monkeypatch: pytest.MonkeyPatch, damaged: bool
+) -> None:
+    """Segments that were replaced are no damage; what is missing from a state that was read later is."""
+    count = iter(range(1, 100))
+    monkeypatch.setattr(verification, "_SECONDS", 0.0)
+    with (
+        HybridIndex.create(tmp_path / "i", encoder=toy()) as writer,
+        HybridIndex.open(tmp_path / "i", encoder=toy()) as reader,
+    ):
+        writer.add(batch(0))
+        (folder,) = (tmp_path / "i" / "segments").iterdir()
+
+        def meanwhile(*asked: Any) -> list[str]:
+            if damaged:
+                writer.set_note("count", next(count))
+            else:
+                writer.update(batch(0, version=next(count)))
+            return segments.verify_segment(*asked)
+
+        monkeypatch.setattr(verification, "verify_segment", meanwhile)
+        if damaged:
+            (folder / "vectors.npy").unlink()
+            assert reader.verify() == [f"{folder / 'vectors.npy'} is missing"]
+        else:
+            with pytest.raises(IndexStateError, match="written all the while, so that none of 5 checks") as raised:
+                reader.verify()
+            assert raised.type is IndexStateError
+        monkeypatch.undo()
+        assert bool(reader.verify()) is damaged
+
+
+def test_a_reader_waits_longer_than_a_writer_replaces_segments_but_not_for_ever() -> None:
+    """Ten states in a row are gone when they are read; only a file that is missing twice is damage."""
+    calls: list[str] = []
+
+    def read(whole_after: int, name: str = "segments/{}/ids.npy") -> int:
+        calls.append("")
+        if len(calls) <= whole_after:
+            raise FileNotFoundError(2, "no such file", name.format(len(calls)))
+        return len(calls)
+
+    assert segments.retry_missing(lambda: read(10)) == 11
+    with pytest.raises(IndexStateError, match=r"written all the while, segments/12/ids\.npy last") as raised:
+        segments.retry_missing(lambda: read(1_000_000), seconds=0.0)
+    assert raised.type is IndexStateError
+    calls.clear()
+    with pytest.raises(IndexCorruptError, match=r"segments/one/ids\.npy is missing"):
+        segments.retry_missing(lambda: read(1_000_000, "segments/one/ids.npy"))
+    assert len(calls) == 2
+
+
+def test_a_passage_whose_document_is_replaced_while_it_is_read(tmp_path: Path, toy: Any) -> None:
+    with (
+        HybridIndex.create(tmp_path / "i", encoder=toy()) as writer,
+        HybridIndex.open(tmp_path / "i", encoder=toy()) as reader,
+    ):
+        writer.add(batch(0))
+        passage = reader.search("chest", k=1)[0].passage
+        among = reader._db.among
+
+        def meanwhile(statement: str, values: Any) -> Any:
+            rows = among(statement, values)
+            reader._db.among = among  # type: ignore[method-assign]
+            writer.update(batch(0, version=1))
+            return rows
+
+        reader._db.among = meanwhile  # type: ignore[method-assign]
+        assert reader.passage(passage.id) == passage
+        with pytest.raises(KeyError, match=f"no passage {passage.id}"):
+            reader.passage(passage.id)
+        assert [one.id for one in reader.passages([8, 6])] == [8, 6]
+
+
+def test_going_through_documents_while_they_are_replaced_gives_each_once(
+    tmp_path: Path, toy: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store, "_BATCH", 2)
+    with (
+        HybridIndex.create(tmp_path / "i", encoder=toy()) as writer,
+        HybridIndex.open(tmp_path / "i", encoder=toy()) as reader,
+    ):
+        writer.add(batch(0))
+        found = reader.documents()
+        given = [next(found)]
+        old, new = batch(0), batch(0, version=1)
+        writer.update([new[0], new[1], new[3]])  # read, given and read, not yet read
+        writer.delete([new[4].id])
+        given += [next(found), next(found)]
+        writer.update([replace(new[3], title="Third form"), *batch(1)[:1]])
+        given += found
+        assert given == [old[0], old[1], old[2], replace(new[3], title="Third form"), batch(1)[0]]

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from radrag.errors import ModelError
 from radrag.indexes.rerank import LEARNED, CrossEncoderReranker, LearnedReranker, load_reranker
 from radrag.indexes.rerank_features import FEATURES, feature_table
+from radrag.indexes.rerank_late import LATE_FEATURES
 from radrag.types import Hit, Passage
 
 SHIPPED = LearnedReranker()
@@ -100,8 +101,12 @@ def test_nothing_is_lost_and_order_does_not_matter(parts: list[tuple[str, float]
 
 def test_the_shipped_weights_are_not_negative_and_hold_no_length() -> None:
     stored = json.loads(LEARNED.read_text())
-    assert set(stored["weights"]) == set(FEATURES)
+    assert set(stored["weights"]) == {*FEATURES, *LATE_FEATURES}
+    assert stored["late"] == "static"
     assert min(stored["weights"].values()) >= 0 < stored["weights"]["fused"]
+    assert stored["weights"]["late interaction"] > 0
+    # Their questions have one right document each: nothing tells whether right passages are alike.
+    assert stored["weights"]["like the best"] == stored["weights"]["apart"] == 0
     text = "Ureteric stones are seen on unenhanced CT."
     other = "Gall bladder wall is thin."
     short, long = hit("a", text, 1.0), hit("b", " ".join([text, *[other] * 8]), 1.0)

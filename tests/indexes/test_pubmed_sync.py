@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +13,14 @@ from fake_pubmed import FakeServer, Fault, article, article_set, deletion, fast_
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from radrag.corpora import read_pubmed
 from radrag.corpora.pubmed_selection import Selection
 from radrag.corpora.pubmed_server import LocalFolder, Server
 from radrag.errors import CorpusError, IndexStateError
 from radrag.indexes.hybrid import HybridIndex
 from radrag.indexes.pubmed_sync import SyncReport, make_plan, sync
+from radrag.indexes.store import document_version
+from radrag.indexes.versions import Version
 from radrag.types import Document, Notice
 
 BASE, UPDATE = "pubmed26n0001.xml.gz", "pubmed26n0002.xml.gz"
@@ -35,7 +38,7 @@ class PlainIndex:
         counts = {"added": 0, "updated": 0, "skipped": 0, "empty": 0, "passages": 0}
         for document in documents:
             before = self.stored.get(document.id)
-            if before and (before == document or document.metadata["pmid_version"] < before.metadata["pmid_version"]):
+            if before and (before == document or document_version(document).is_older(document_version(before))):
                 counts["skipped"] += 1
             else:
                 counts["updated" if before else "added"] += 1
@@ -47,9 +50,12 @@ class PlainIndex:
         gone = [name for name in list(ids) if self.stored.pop(name, None)]
         return {"deleted": len(gone), "missing": 0}
 
-    def set_notices(self, origin: str, notices: Iterable[Notice]) -> int:
-        self.notices[origin] = tuple(notices)
-        return len(self.notices[origin])
+    def versions(self, names: Sequence[str]) -> dict[str, Version]:
+        return {name: document_version(self.stored[name]) for name in names if name in self.stored}
+
+    def set_notices_of(self, notices: Mapping[str, Iterable[Notice]]) -> dict[str, int]:
+        self.notices |= {origin: tuple(said) for origin, said in notices.items()}
+        return {origin: len(self.notices[origin]) for origin in notices}
 
     def get_note(self, key: str) -> Any:
         return json.loads(self.notes.get(key, "null"))
@@ -253,11 +259,22 @@ def test_a_file_that_appears_late_is_left_out(index: Opened, source: LocalFolder
 def test_updates_only(index: Opened, source: LocalFolder, tmp_path: Path) -> None:
     base(tmp_path, BASE, article(1))
     update(tmp_path, UPDATE, article(2))
-    put(tmp_path / "pubmed", "pubmed26n0003.xml.gz", article(3))
+    update(tmp_path, "pubmed26n0003.xml.gz", article(3))
     assert follow(index, source, updates_only=True).files == (UPDATE, "pubmed26n0003.xml.gz")
     assert texts(index).keys() == {"2", "3"}
     assert follow(index, source, updates_only=True).late == ()
     assert follow(index, source).late == (BASE,)
+
+
+def test_updates_alone_are_not_taken_from_where_none_can_be_told(
+    index: Opened, source: LocalFolder, tmp_path: Path
+) -> None:
+    put(tmp_path / "pubmed", BASE, article(1))
+    put(tmp_path / "pubmed", UPDATE, article(2))
+    with pytest.raises(CorpusError, match=r"n0001\.xml\.gz may be .*subfolders baseline/ and updatefiles/"):
+        follow(index, source, updates_only=True)
+    assert follow(index, source).files == (BASE, UPDATE)
+    assert follow(index, source, updates_only=True).files == ()
 
 
 def test_the_baseline_of_another_year_needs_a_word(index: Opened, source: LocalFolder, tmp_path: Path) -> None:
@@ -342,49 +359,170 @@ def test_a_file_that_cannot_be_had_stops_the_sync_after_those_before(
 
 
 RECORD = st.tuples(
-    st.integers(1, 5), st.integers(0, 3), st.integers(1, 2), st.booleans(), st.sampled_from([None, "RetractionOf"])
+    *(st.integers(1, 5), st.integers(0, 3), st.integers(1, 2), st.booleans(), st.sampled_from([None, "RetractionOf"])),
+    st.integers(1, 4),
 )
+DELETION = st.tuples(st.integers(1, 5), st.sampled_from([None, 1, 2]))
 
 
 @settings(max_examples=150, deadline=None)
-@given(st.lists(st.lists(st.one_of(RECORD, st.integers(1, 5)), max_size=8), min_size=1, max_size=4))
+@given(st.lists(st.lists(st.one_of(RECORD, DELETION), max_size=8), min_size=1, max_size=4))
 def test_any_course_of_records_ends_as_a_plain_reading_says(
     tmp_path_factory: pytest.TempPathFactory, files: list[list[Any]]
 ) -> None:
-    """The reading: a deletion removes; a record replaces, unless one before in its file, or the kept one, is newer.
+    """The reading: a deletion removes; a record replaces, unless one that came before is newer.
 
-    As the DTD has it, the deletions of a file come last.
+    As the DTD has it, the deletions of a file come last. When what is not kept was revised is forgotten with its file.
     """
     folder = tmp_path_factory.mktemp("pubmed")
-    kept: dict[int, tuple[int, int]] = {}
+    kept: dict[int, int] = {}
     said: dict[int, bool] = {}
+    seen = dict.fromkeys(range(1, 6), (1, ""))
     for number, records in enumerate(files, start=1):
-        written, seen = [], dict.fromkeys(range(1, 6), 1)
-        for record in sorted(records, key=lambda record: isinstance(record, int)):
-            if isinstance(record, int):
-                written.append(deletion(record))
-                kept.pop(record, None)
-                said[record] = False
+        written = []
+        for record in sorted(records, key=len, reverse=True):
+            if len(record) == 2:
+                pmid, version = record
+                written.append(deletion(pmid, version=version))
+                if version is None or version >= seen[pmid][0]:
+                    kept.pop(pmid, None)
+                    said[pmid], seen[pmid] = False, (1, "")
                 continue
-            pmid, text, version, selected, link = record
+            pmid, text, version, selected, link, day = record
             links = ((link, 100),) if link else ()
             mesh = ("Humans",) if selected else ()
-            written.append(article(pmid, f"Text {text}.", version=version, mesh=mesh, links=links))
-            if version < seen[pmid]:
+            date = f"2026-03-{day:02}"
+            written.append(article(pmid, f"Text {text}.", version=version, revised=date, mesh=mesh, links=links))
+            if (version, date) < seen[pmid]:
                 continue
-            seen[pmid] = version
+            seen[pmid] = version, date
             said[pmid] = bool(link) and not selected
             if not selected:
                 kept.pop(pmid, None)
-            elif version >= kept.get(pmid, (0, 0))[0]:
-                kept[pmid] = (version, text)
+            else:
+                kept[pmid] = text
+        seen = {pmid: (version, date if pmid in kept else "") for pmid, (version, date) in seen.items()}
         put(folder, f"pubmed26n{number:04}.xml.gz", *written)
     index = PlainIndex()
     follow(index, LocalFolder(folder), Selection(mesh=("Humans",)))
-    assert texts(index) == {str(pmid): f"Text {text}." for pmid, (_, text) in kept.items()}
+    assert texts(index) == {str(pmid): f"Text {text}." for pmid, text in kept.items()}
     assert {int(origin[13:]) for origin, notices in index.notices.items() if notices} == {
         pmid for pmid, speaks in said.items() if speaks
     }
+
+
+@pytest.mark.parametrize("links", [(), (("RetractionOf", 5),)])
+def test_a_later_version_that_came_in_otherwise_stays(
+    index: Opened, source: LocalFolder, tmp_path: Path, links: tuple[tuple[str, int], ...]
+) -> None:
+    """As by `pubmed search --index`; the sync hears of an older version that is not selected."""
+    found = put(tmp_path / "found", BASE, article(1, "Two.", version=2, mesh=("Humans",)), article(2, mesh=("Humans",)))
+    index.update(read_pubmed(found))
+    base(tmp_path, BASE, article(1, "One.", links=links), article(2, "Two, unselected."))
+    report = follow(index, source, Selection(mesh=("Humans",)))
+    assert some(report) == {"skipped": 1, "unselected": 1, "dropped": 1}
+    assert texts(index) == {"1": "Two."}
+    if isinstance(index, HybridIndex):
+        assert index.flags(["PMID:5"]) == {"PMID:5": ()}
+        assert [hit.passage.document_id for hit in index.search("two")] == ["PMID:1"]
+    else:
+        assert index.notices == {}
+    update(tmp_path, UPDATE, article(1, "Three.", version=3))
+    assert some(follow(index, source)) == {"unselected": 1, "dropped": 1}
+    assert texts(index) == {}
+
+
+@pytest.mark.parametrize("selected", [False, True])
+def test_a_later_revision_that_came_in_otherwise_stays(
+    index: Opened, source: LocalFolder, tmp_path: Path, selected: bool
+) -> None:
+    """As by `pubmed search --index`, while the sync is still at files of the year before."""
+    humans, speaks = ("Humans",), (("RetractionIn", 9),)
+    revised = article(1, "Renal stone.", mesh=humans, revised="2026-03-01", links=speaks)
+    index.update(read_pubmed(put(tmp_path / "found", BASE, revised)))
+    base(tmp_path, BASE, article(1, "Renal stone.", mesh=humans * selected, revised="2025-03-01"))
+    assert some(follow(index, source, Selection(mesh=humans))) == {"skipped": 1}
+    [document] = index.documents()
+    assert (document.metadata["revised"], document.retracted) == ("2026-03-01", True)
+    if isinstance(index, HybridIndex):
+        assert index.flags(["PMID:1"]) == {"PMID:1": ("retracted",)}
+        assert index.search("renal") == index.verify() == []
+    update(tmp_path, UPDATE, article(1, "Renal stones.", mesh=humans, revised="2026-03-01"))
+    assert some(follow(index, source)) == {"updated": 1}
+    update(tmp_path, "pubmed26n0003.xml.gz", deletion(1))
+    update(tmp_path, "pubmed26n0004.xml.gz", article(1, "Anew.", mesh=humans, revised="2024-01-01"))
+    assert some(follow(index, source)) == {"deleted": 1, "added": 1}
+    assert texts(index) == {"1": "Anew."}
+
+
+@pytest.mark.parametrize("selected", [False, True])
+def test_an_older_revision_in_a_later_file_changes_nothing(
+    index: Opened, source: LocalFolder, tmp_path: Path, selected: bool
+) -> None:
+    humans = ("Humans",)
+    base(tmp_path, BASE, article(1, "Two.", mesh=humans, revised="2026-03-01"))
+    update(tmp_path, UPDATE, article(1, "One.", mesh=humans * selected, revised="2026-02-28"))
+    assert some(follow(index, source, Selection(mesh=humans))) == {"added": 1, "skipped": 1}
+    assert texts(index) == {"1": "Two."}
+
+
+def test_without_a_date_the_version_alone_decides(index: Opened, source: LocalFolder, tmp_path: Path) -> None:
+    base(tmp_path, BASE, article(1, "One.", revised="2026-03-01"), article(2, "One."), article(3, version=2))
+    update(tmp_path, UPDATE, article(1, "Two."), article(2, "Two.", revised="2025-03-01"), article(3, revised="2026"))
+    assert some(follow(index, source)) == {"added": 3, "updated": 2, "skipped": 1}
+    assert texts(index) == {"1": "Two.", "2": "Two.", "3": "Some text."}
+
+
+def test_the_deletion_of_a_lower_version_leaves_the_article(index: Opened, source: LocalFolder, tmp_path: Path) -> None:
+    humans = ("Humans",)
+    found = put(tmp_path / "found", BASE, article(3, "Three.", version=3, mesh=humans))
+    index.update(read_pubmed(found))
+    speaks = (("RetractionOf", 5),)
+    base(tmp_path, BASE, *(article(n, f"{n}.", version=2, mesh=humans) for n in (1, 2)))
+    update(tmp_path, UPDATE, article(4, version=2, links=speaks), deletion(1, 3, 4), deletion(2, version=None))
+    counts = some(follow(index, source, Selection(mesh=humans)))
+    assert (counts["deleted"], counts["skipped"]) == (1, 3)
+    assert texts(index) == {"1": "1.", "3": "Three."}
+    update(tmp_path, "pubmed26n0003.xml.gz", article(1, "Lower.", mesh=humans), article(3, "Lower.", mesh=humans))
+    assert some(follow(index, source)) == {"skipped": 2}
+    if isinstance(index, HybridIndex):
+        assert index.flags(["PMID:5"]) == {"PMID:5": ("retracted",)}
+    update(tmp_path, "pubmed26n0004.xml.gz", deletion(1, 4, version=1), deletion(1, 4, version=2), deletion(1, 4))
+    update(tmp_path, "pubmed26n0005.xml.gz", deletion(3, version=3))
+    assert some(follow(index, source)) == {"deleted": 2, "skipped": 2}
+    assert texts(index) == {}
+    if isinstance(index, HybridIndex):
+        assert index.flags(["PMID:5"]) == {"PMID:5": ()}
+
+
+def test_the_selection_is_remembered_before_the_first_file_is_whole(
+    index: Opened, source: LocalFolder, tmp_path: Path
+) -> None:
+    path = put(tmp_path / "pubmed" / "baseline", BASE, article(1, mesh=("Humans",)), article(2, mesh=("Mice",)))
+    digest = path.with_name(f"{BASE}.md5")
+    right = digest.read_text(encoding="ascii")
+    digest.write_text(right.replace(right[-5:-1], "0000"), encoding="ascii")
+    for mistyped in (Selection(mesh=("Hamans",)), Selection(mesh=("Humans",))):
+        with pytest.raises(CorpusError, match="MD5"):
+            follow(index, source, mistyped)
+    digest.write_text(right, encoding="ascii")
+    plan = make_plan(index, source)
+    assert (plan.selection, plan.applied, plan.new_baseline) == (Selection(mesh=("Humans",)), 0, False)
+    assert follow(index, source).files == (BASE,)
+    assert texts(index).keys() == {"1"}
+
+
+def test_a_selection_that_changed_is_remembered_though_no_file_is_pending(
+    index: Opened, source: LocalFolder, tmp_path: Path
+) -> None:
+    base(tmp_path, BASE, article(1, mesh=("Humans",)))
+    follow(index, source, Selection(mesh=("Humans", "Adult")))
+    same = Selection(mesh=("adult ", "humans"))
+    assert make_plan(index, source, same).selection == Selection(mesh=("Humans", "Adult"))
+    assert follow(index, source, Selection(mesh=("Mice",)), selection_changed=True).files == ()
+    update(tmp_path, UPDATE, article(2, mesh=("Humans",)), article(3, mesh=("Mice",)))
+    assert some(follow(index, source)) == {"added": 1, "unselected": 1}
+    assert texts(index).keys() == {"1", "3"}
 
 
 @pytest.mark.data

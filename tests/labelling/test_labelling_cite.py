@@ -1,12 +1,14 @@
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from radrag.corpora import Chunking, corpus_folder, load_notes, read_markdown, split_sentences
 from radrag.corpora.sentences import HEADING
+from radrag.errors import IndexCorruptError, IndexStateError
 from radrag.indexes.hybrid import HybridIndex
 from radrag.indexes.searcher import Mode
 from radrag.labelling import LabelSet
@@ -159,3 +161,32 @@ def test_what_is_prepared_follows_the_index(small: HybridIndex) -> None:
     (updated,) = quotes.of(asked, [label])
     assert updated is not None
     assert updated.quote == "Injury: trauma to the head is imaged."
+
+
+@pytest.mark.parametrize("way", ["replaced", "deleted", "always"])
+def test_a_guideline_that_changes_while_it_is_quoted(small: HybridIndex, way: str) -> None:
+    """A new edition is quoted as it is then; that the old one is no slice of it is no damage."""
+    search, label, times = small.search, Label("plain"), iter(range(1 if way != "always" else 100))
+
+    def meanwhile(*asked: Any, **options: Any) -> Any:
+        found = search(*asked, **options)
+        if (time := next(times, None)) is not None and way == "deleted":
+            small.delete(["plain"])
+        elif time is not None:
+            small.update([Document("plain", f"Edition {time}. Any trauma to the head.", "Plain")])
+        return found
+
+    small.search = meanwhile  # type: ignore[method-assign]
+    if way == "always":
+        with pytest.raises(IndexStateError, match="replaced while they were quoted, each of 5 times"):
+            cite(small, ["trauma to the head"], label)
+        return
+    (found,) = cite(small, ["trauma to the head"], label)
+    assert (found and found.quote) == {"replaced": "Any trauma to the head.", "deleted": None}[way]
+
+
+def test_a_guideline_that_was_altered_is_damage(small: HybridIndex) -> None:
+    document = small.document
+    small.document = lambda name: replace(document(name), text=f"X{document(name).text}")  # type: ignore[method-assign]
+    with pytest.raises(IndexCorruptError, match="is not a slice of 'plain'"):
+        cite(small, ["trauma to the head"], Label("plain"))

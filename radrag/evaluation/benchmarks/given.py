@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import count
 from typing import Any
 
 from radrag.corpora.retractions import own_flags
@@ -23,7 +24,9 @@ class GivenPassages:
 
     def __init__(self, documents: Mapping[str, Document], name: str) -> None:
         self._by_id = {document.id: document for document in documents.values()}
-        self._hits = {text: _hits(document) for text, document in documents.items()}
+        numbers = count()
+        self._hits = {text: _hits(document, numbers) for text, document in documents.items()}
+        self._passages = {hit.passage.id: hit.passage for hits in self._hits.values() for hit in hits}
         self._holders: Counter[str] = Counter()
         for hits in self._hits.values():
             for hit in hits:
@@ -62,6 +65,10 @@ class GivenPassages:
             raise KeyError(f"no document {document_id!r} is given with any question")
         return self._by_id[document_id]
 
+    def passages(self, ids: Sequence[int]) -> list[Passage]:
+        """Return passages; they never change."""
+        return [self._passages[number] for number in ids]
+
     def flags(self, names: Sequence[str]) -> dict[str, tuple[str, ...]]:
         """Return what the records of documents say was published against them; nothing of one that is not given."""
         return {name: own_flags(self._by_id[name].metadata) if name in self._by_id else () for name in names}
@@ -73,12 +80,12 @@ class GivenPassages:
         }
 
 
-def _hits(document: Document) -> tuple[Hit, ...]:
+def _hits(document: Document, numbers: Iterator[int]) -> tuple[Hit, ...]:
     made = [
         Passage(
             document.id, part.start, part.end, document.text[part.start : part.end], part.path, document.title,
-            number, document.metadata,
+            next(numbers), document.metadata,
         )
-        for number, part in enumerate(document.sections)
+        for part in document.sections
     ]  # fmt: skip
     return tuple(Hit(passage, 1.0 / place) for place, passage in enumerate(made, start=1))

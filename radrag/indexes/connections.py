@@ -1,0 +1,182 @@
+"""Connections to one SQLite file: one a thread, none shared across a fork, and a way to read what is read-only."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import threading
+import weakref
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from radrag.errors import IndexStateError
+
+BUSY_MS: Final = 10_000
+_FULL = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_NOMEM)
+_BUSY = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_PROTOCOL)
+_READ_ONLY = (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM)
+_LOG_BYTES = 64 << 20
+_inherited: list[object] = []
+
+
+class _Connection(sqlite3.Connection):
+    """A connection that can be referred to weakly."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Held:
+    """A thread's connection, closed when the thread ends.
+
+    Attributes:
+        connection: The connection.
+        process: Where it was opened.
+        seen: What the file was when it was opened without locks; None if it has locks.
+    """
+
+    connection: _Connection
+    process: int
+    seen: tuple[int, ...] | None
+
+    def __del__(self) -> None:  # a connection stands in a circle of references, so it would be closed much later
+        if self.process == os.getpid():
+            self.connection.close()
+
+
+class Connections:
+    """Connections to a file in WAL mode.
+
+    A file that cannot be written, in a folder that cannot be, is opened without locks (SQLite's ``immutable``) if it
+    has no log beside it; whether another user has written it meanwhile is seen by its size and time.
+
+    Args:
+        path: The file.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path, self._closed = path, False
+        self._begin()
+
+    def _begin(self) -> None:
+        self._process, self._longest = os.getpid(), 0
+        self._local = threading.local()
+        self._lock = threading.Lock()
+        self._all: weakref.WeakSet[_Connection] = weakref.WeakSet()
+
+    def mine(self) -> sqlite3.Connection:
+        """Return this thread's connection, opened if need be; a file that is not there is not made."""
+        if self._closed:
+            raise IndexStateError(f"{self.path} was closed; open it again")
+        if self._process != os.getpid():
+            # A connection must not cross a fork, nor be closed on the other side: it stays open there, unused.
+            _inherited.extend([self._local, *self._all])
+            self._begin()
+        held: _Held | None = getattr(self._local, "held", None)
+        if held is not None and not held.connection.in_transaction and self._is_stale(held):
+            held.connection.close()
+            held = None
+        if held is None:
+            try:
+                held = self._local.held = self._open()
+            except sqlite3.DatabaseError as error:
+                if (state := not_damage(error, self.path)) is not None:
+                    raise state from error
+                raise
+        return held.connection
+
+    def was_overtaken(self) -> bool:
+        """Return whether another process wrote a file that this thread reads without locks."""
+        held: _Held | None = getattr(self._local, "held", None)
+        return held is not None and self._is_stale(held)
+
+    def close(self) -> None:
+        """Close those of every thread, for good."""
+        self._closed = True
+        if self._process != os.getpid():
+            return
+        with self._lock:
+            for connection in list(self._all):
+                connection.close()
+
+    def _is_stale(self, held: _Held) -> bool:
+        return held.seen is not None and held.seen != _seen(self.path)
+
+    def _open(self) -> _Held:
+        seen = None
+        connection = self._connect("mode=rw")
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError as error:
+            connection.close()
+            if code(error) not in _READ_ONLY or self._log().is_file() or os.access(self.path.parent, os.W_OK):
+                raise
+            seen = _seen(self.path)
+            connection = self._connect("immutable=1")
+        for pragma in ("foreign_keys = ON", "synchronous = FULL", "cell_size_check = ON"):
+            connection.execute(f"PRAGMA {pragma}")
+        return _Held(connection, self._process, seen)
+
+    def _connect(self, option: str) -> _Connection:
+        found = sqlite3.connect(
+            f"{self.path.absolute().as_uri()}?{option}", uri=True, isolation_level=None, timeout=BUSY_MS / 1000,
+            check_same_thread=False, factory=_Connection,
+        )  # fmt: skip
+        with self._lock:
+            self._all.add(found)
+        return found
+
+    def _log(self) -> Path:
+        return self.path.with_name(f"{self.path.name}-wal")
+
+    def bound_log(self) -> None:
+        """Empty the log when it is long: readers that overlap without a gap would let it grow for ever.
+
+        Who searches meanwhile is not held up; this waits for those that began before, a second at most. What was
+        committed is in the log, so that a log that cannot be emptied is no error; the next write tries again.
+        """
+        try:
+            size = self._log().stat().st_size
+        except FileNotFoundError:
+            return
+        if size <= max(self._longest, _LOG_BYTES):
+            return
+        connection = self.mine()
+        connection.execute("PRAGMA busy_timeout = 1000")
+        try:
+            ((busy, *_),) = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        except sqlite3.OperationalError:
+            return
+        finally:
+            connection.execute(f"PRAGMA busy_timeout = {BUSY_MS}")
+        self._longest = 2 * size if busy else 0  # beside a reader that stays, not every write shall wait
+
+
+def code(error: sqlite3.Error) -> int:
+    """Return SQLite's primary result code, 0 if there is none."""
+    return int(getattr(error, "sqlite_errorcode", 0)) & 0xFF
+
+
+def not_damage(error: sqlite3.Error, path: Path) -> IndexStateError | None:
+    """Return the error to raise for what the machine or other processes did; None if the file itself is at fault."""
+    kind = code(error)
+    if kind in _BUSY:
+        return IndexStateError(f"{path} is being written by another process or thread; try again later")
+    if kind in _READ_ONLY:
+        return IndexStateError(
+            f"{path} cannot be opened or written ({error}); it needs permission to write the folder and its files, or "
+            "copy the index to where you have it"
+        )
+    if kind in _FULL:
+        return IndexStateError(
+            f"{path} cannot be written or read ({error}): the disk is full or fails, or memory is short; what was "
+            "committed before is kept; free space and repeat the call"
+        )
+    if kind == sqlite3.SQLITE_INTERRUPT:
+        return IndexStateError(f"a call to {path} was interrupted; repeat it")
+    return None
+
+
+def _seen(path: Path) -> tuple[int, ...]:
+    """Return what changes when a file in WAL mode is written: itself, or that a log stands beside it."""
+    found, log = path.stat(), path.with_name(f"{path.name}-wal")
+    return found.st_ino, found.st_size, found.st_mtime_ns, int(log.is_file())
