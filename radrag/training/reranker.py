@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from radrag.indexes.hybrid import HybridIndex
-from radrag.indexes.rerank_features import FEATURES, feature_table
+from radrag.indexes.rerank import described
+from radrag.indexes.rerank_features import FEATURES
+from radrag.indexes.rerank_late import LATE_FEATURES
+from radrag.indexes.token_states import TokenReader
 from radrag.metrics import reciprocal_rank
 from radrag.types import Hit, Passage
 
@@ -49,6 +52,8 @@ def judged_lists(
     source: str,
     *,
     depth: int = 50,
+    where: Mapping[str, Any] | None = None,
+    late: TokenReader | None = None,
 ) -> list[Judged]:
     """Search questions and describe what is found.
 
@@ -57,22 +62,26 @@ def judged_lists(
         questions: Texts, each with a function that says whether a passage answers it.
         source: Name of where they are from.
         depth: Hits a question.
+        where: Filter on metadata. Where the right passages are of another kind than most, such as short among long,
+            search their kind alone, or the weights learn the kind.
+        late: Also describe hits by late interaction, read with this.
 
     Returns:
         One for each question that has both a right and a wrong hit; the others teach nothing.
     """
     found = []
     for text, answers in questions:
-        hits: Sequence[Hit] = index.search(text, k=depth, rerank=False)
+        hits: Sequence[Hit] = index.search(text, k=depth, where=where, rerank=False)
         right = np.asarray([answers(hit.passage) for hit in hits], dtype=bool)
         if right.any() and not right.all():
-            found.append(Judged(source, feature_table(text, hits), right))
+            found.append(Judged(source, described(text, hits, late), right))
     return found
 
 
 def fit_reranker(
-    lists: Sequence[Judged], out: str | Path, *, data: str, without: Sequence[str] = (), seed: int = 0
-) -> dict[str, Any]:
+    lists: Sequence[Judged], out: str | Path, *, data: str, without: Sequence[str] = (), late: str | Path | None = None,
+    seed: int = 0, made: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:  # fmt: skip
     """Fit the weights and write them.
 
     Args:
@@ -80,7 +89,10 @@ def fit_reranker(
         out: File to write (JSON).
         data: What they are from, for the facts.
         without: Features whose weights stay 0.
+        late: Model that the lists were described with by late interaction, ``"static"``, ``"minilm"`` or a folder; the
+            re-ranker loads it.
         seed: Seed of the folds.
+        made: Further facts, such as the command and the number format in which late interaction was read.
 
     Returns:
         The facts stored beside the weights: for each source the mean reciprocal rank of the first right hit before and
@@ -88,18 +100,24 @@ def fit_reranker(
     """
     if len(lists) < _FOLDS:
         raise ValueError(f"need at least {_FOLDS} questions with a right and a wrong hit, got {len(lists)}")
-    if unknown := set(without) - set(FEATURES):
-        raise ValueError(f"no features {sorted(unknown)}; those there are: {', '.join(FEATURES)}")
-    used = np.asarray([name not in without for name in FEATURES])
+    names = FEATURES if late is None else (*FEATURES, *LATE_FEATURES)
+    if unknown := set(without) - set(names):
+        raise ValueError(f"no features {sorted(unknown)}; those there are: {', '.join(names)}")
+    if wrong := {one.table.shape[1] for one in lists} - {len(names)}:
+        raise ValueError(
+            f"lists with {sorted(wrong)} features, expected {len(names)}; give judged_lists and fit_reranker the same "
+            "late model, or neither"
+        )
+    used = np.asarray([name not in without for name in names])
     lists = [replace(one, table=one.table * used) for one in lists]
     folds = np.random.default_rng(seed).permutation(len(lists)) % _FOLDS
     after = np.zeros(len(lists))
     for fold in range(_FOLDS):
-        weights = _fit([one for one, held in zip(lists, folds, strict=True) if held != fold])
+        weights = _fit([one for one, held in zip(lists, folds, strict=True) if held != fold], names)
         for row in np.flatnonzero(folds == fold).tolist():
             after[row] = _first_right(lists[row], lists[row].table @ weights)
     before = np.asarray([_first_right(one, -np.arange(len(one.right), dtype=float)) for one in lists])
-    facts: dict[str, Any] = {"data": data, "without": list(without), "seed": seed, "command": "radrag train reranker"}
+    facts: dict[str, Any] = {"data": data, "without": list(without), "seed": seed, **(made or {})}
     for source in dict.fromkeys(one.source for one in lists):
         rows = [row for row, one in enumerate(lists) if one.source == source]
         facts[source] = {
@@ -107,30 +125,31 @@ def fit_reranker(
             "mrr_before": round(float(before[rows].mean()), 4),
             "mrr_after": round(float(after[rows].mean()), 4),
         }
-    named = dict(zip(FEATURES, np.round(_fit(lists) * used, 4).tolist(), strict=True))
-    _write(Path(out), {"weights": named, "facts": facts})
+    named = dict(zip(names, np.round(_fit(lists, names) * used, 4).tolist(), strict=True))
+    model = {} if late is None else {"late": str(late)}
+    _write(Path(out), {"weights": named, **model, "facts": facts})
     return facts
 
 
-def _fit(lists: Sequence[Judged]) -> NDArray[np.float64]:
+def _fit(lists: Sequence[Judged], names: Sequence[str]) -> NDArray[np.float64]:
     from scipy.optimize import minimize
     from scipy.special import expit
 
     sizes = {source: sum(one.source == source for one in lists) for source in {one.source for one in lists}}
     differences, shares = [], []
     for one in lists:
-        gaps = (one.table[one.right][:, None] - one.table[~one.right][None]).reshape(-1, len(FEATURES))
+        gaps = (one.table[one.right][:, None] - one.table[~one.right][None]).reshape(-1, len(names))
         differences.append(gaps)
         shares.append(np.full(len(gaps), len(lists) / (len(sizes) * sizes[one.source] * len(gaps))))
     table, share = np.concatenate(differences), np.concatenate(shares)
-    prior = np.asarray([_PRIOR.get(name, 0.0) for name in FEATURES])
+    prior = np.asarray([_PRIOR.get(name, 0.0) for name in names])
 
     def loss(weights: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
         margins, away = table @ weights, weights - prior
         total = share @ np.logaddexp(0, -margins) + _PENALTY * away @ away / 2
         return float(total), _PENALTY * away - table.T @ (share * expit(-margins))
 
-    found = minimize(loss, prior, jac=True, method="L-BFGS-B", bounds=[(0.0, None)] * len(FEATURES))
+    found = minimize(loss, prior, jac=True, method="L-BFGS-B", bounds=[(0.0, None)] * len(names))
     return np.asarray(found.x)
 
 
