@@ -84,7 +84,7 @@ def flip_all(folder: Path, per_file: int, seed: int = 0, only: Sequence[str] | N
     outcomes = []
     with small_ann():
         shutil.copytree(folder / "index", folder / "untouched")  # whoever closes an index last empties its log
-        truth = _in_fork(lambda: _observe(folder / "untouched", None))
+        truth = in_fork(lambda: observe(folder / "untouched", None))
         if isinstance(truth, str):
             raise SystemExit(f"the index cannot be read before anything was flipped: {truth}")
         shutil.rmtree(folder / "live", ignore_errors=True)
@@ -122,13 +122,13 @@ def _flip(folder: Path, file: Path, offset: int, bit: int, truth: Any) -> Outcom
         content = bytearray((copy / file).read_bytes())
         content[offset] ^= 1 << bit
         (copy / file).write_bytes(content)
-        result = _in_fork(lambda: _judge(copy, truth))
+        result = in_fork(lambda: judge(copy, truth))
     if isinstance(result, str):
         return Outcome("", offset, bit, "CRASHED", result)
     return Outcome("", offset, bit, *result)
 
 
-def _in_fork(work: Any) -> Any:
+def in_fork(work: Any) -> Any:
     """Return what a function returns in a process of its own, or in words how that ended."""
     reading, writing = os.pipe()
     child = os.fork()
@@ -151,17 +151,19 @@ def _in_fork(work: Any) -> Any:
     return json.loads(answer)
 
 
-def _judge(folder: Path, truth: Any) -> tuple[str, str, str, bool]:
+def judge(folder: Path, truth: Any) -> tuple[str, str, str, bool]:
+    """Return what became of a damaged index, given its answers before: the last four attributes of ``Outcome``."""
     stage: list[str] = ["on open"]
     try:
-        found = _observe(folder, stage)
+        found = observe(folder, stage)
     except Exception as error:
         bare = "" if isinstance(error, RadragError) else type(error).__name__
         return ("WRONG" if stage[-1] == "WRONG" else stage[0]), str(error), bare, "leaked" in stage
     leaked = found["leaked"]
     if found["verify"]:
         return "by verify", found["verify"][0], "", leaked
-    same = all(found[key] == truth[key] for key in ("results", "documents", "cached", "note"))
+    same = all(found[key] == truth[key] for key in ("results", "documents", "note"))
+    same &= found["cached"] in (truth["cached"], None)  # a cache that is lost is made anew
     return ("harmless" if same else "UNNOTICED"), "", "", leaked
 
 
@@ -169,7 +171,7 @@ class _WrongError(Exception):
     """A wrong answer was given."""
 
 
-def _observe(folder: Path, stage: list[str] | None) -> dict[str, Any]:
+def observe(folder: Path, stage: list[str] | None) -> dict[str, Any]:
     """Use an index in every way; with ``stage``, compare each passage with the truth at once."""
     texts = [part.search_text for number in range(5) for part in CHUNKING.passages(make_document(number, 0))]
     with HybridIndex.open(folder, encoder=WordEncoder()) as index:

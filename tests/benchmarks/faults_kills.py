@@ -18,16 +18,22 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from faults_documents import CHUNKING, WordEncoder, make_document, small_ann, unique_word
+from faults_documents import ANN_ROWS, CHUNKING, WordEncoder, make_document, small_ann, unique_word
 
 from radrag.errors import RadragError
-from radrag.indexes import writing
+from radrag.indexes import merging, writing
 from radrag.indexes.database import Database
+from radrag.indexes.embedding_cache import CachedEncoder
 from radrag.indexes.hybrid import HybridIndex
-from radrag.indexes.merging import Merger
+from radrag.indexes.merging import Merger, surplus
+from radrag.indexes.store import Store
 from radrag.types import Document, Notice
 
-_PHASES = ("encode", "segment write", "transaction", "merge", "sweep", "compact", "shrink")
+_PHASES = (
+    "encode", "cache", "segment write", "transaction", "notices", "merge", "ann", "sweep", "compact", "measure",
+    "shrink", "open",
+)  # fmt: skip
+_AGAIN = 3  # every third process that was killed is followed by another that is, before anyone looks
 _UNIVERSE = 60
 _OPERATIONS = 8
 
@@ -60,7 +66,7 @@ def plan(world: World, seed: Sequence[int]) -> list[Operation]:
     rng = np.random.default_rng(seed)
     operations = []
     for _ in range(_OPERATIONS):
-        name = str(rng.choice(["add", "update", "delete", "notices", "compact"], p=[0.35, 0.25, 0.15, 0.1, 0.15]))
+        name = str(rng.choice(list(_DRAW), p=[0.3, 0.25, 0.15, 0.1, 0.12, 0.08]))
         operations.append(_DRAW[name](world, rng))
         world = operations[-1].states[-1]
     return operations
@@ -105,8 +111,12 @@ def _compact(world: World, rng: np.random.Generator) -> Operation:
     return Operation("compact", lambda index: index.compact(), (world,))
 
 
+def _measure(world: World, rng: np.random.Generator) -> Operation:
+    return Operation("measure", lambda index: index.measure(["chest nodule", "renal stone"]), (world,))
+
+
 _DRAW: dict[str, Callable[[World, np.random.Generator], Operation]] = {
-    "add": _add, "update": _update, "delete": _delete, "notices": _notices, "compact": _compact,
+    "add": _add, "update": _update, "delete": _delete, "notices": _notices, "compact": _compact, "measure": _measure,
 }  # fmt: skip
 
 
@@ -145,6 +155,16 @@ class Journal:
 
 
 def _child(folder: Path, journal: Journal, operations: Sequence[Operation]) -> None:
+    _note_phases(journal)
+    with HybridIndex.open(folder, encoder=WordEncoder()) as index:
+        for operation in operations:
+            journal.line(f"begin {operation.name}")
+            operation.call(index)
+            journal.line("end")
+    journal.line("finished")
+
+
+def _note_phases(journal: Journal) -> None:
     transaction = Database.transaction
 
     @contextmanager
@@ -161,17 +181,16 @@ def _child(folder: Path, journal: Journal, operations: Sequence[Operation]) -> N
 
     WordEncoder.encode = slow  # type: ignore[method-assign]
     journal.around(WordEncoder, "encode", "encode")
+    journal.around(CachedEncoder, "encode", "cache")
+    journal.around(Store, "set_notices", "notices")
+    journal.around(merging, "build_ann", "ann")
+    journal.around(Merger, "measure", "measure")
+    journal.around(Database, "__init__", "open")
     journal.around(writing, "write_arrays", "segment write")
     journal.around(Merger, "_join", "merge")
     journal.around(Merger, "sweep", "sweep")
     journal.around(Merger, "compact", "compact")
     journal.around(Database, "shrink", "shrink")
-    with HybridIndex.open(folder, encoder=WordEncoder()) as index:
-        for operation in operations:
-            journal.line(f"begin {operation.name}")
-            operation.call(index)
-            journal.line("end")
-    journal.line("finished")
 
 
 @dataclass
@@ -179,6 +198,7 @@ class Kills:
     """What happened so far."""
 
     done: int = 0
+    again: int = 0
     phases: Counter[str] = field(default_factory=Counter)
     outcomes: Counter[str] = field(default_factory=Counter)
     problems: list[str] = field(default_factory=list)
@@ -194,13 +214,18 @@ def run(folder: Path, wanted: int, seed: int = 0) -> Kills:
             round_number += 1
             operations = plan(world, [seed, round_number])
             target = _PHASES[round_number // 2 % len(_PHASES)] if round_number % 2 else None
-            delay = float(rng.uniform(0, 0.004 if target else duration))
+            delay = float(rng.uniform(0, (0.02 if target == "ann" else 0.004) if target else duration))
             started = time.perf_counter()
             killed, lines = _kill(folder, operations, target, delay)
             if not killed:
                 duration = 0.5 * duration + 0.5 * (time.perf_counter() - started)
             found.done += killed
-            world, outcome, problems = _check(folder / "index", world, operations, lines, seen)
+            again = killed and found.done % _AGAIN == 0
+            more = _kill_again(folder, rng) if again else []
+            found.again += again
+            tidy = round_number % 2 == 0  # or what a killed process left is carried on into the next round
+            world, outcome, problems = _check(folder / "index", world, operations, lines, seen, tidy)
+            problems += more
             found.outcomes[outcome if killed else "not killed"] += 1
             if killed:
                 where = [line.removeprefix("phase").strip() for line in lines if line.startswith("phase")]
@@ -231,8 +256,32 @@ def _kill(folder: Path, operations: Sequence[Operation], target: str | None, del
     return os.WIFSIGNALED(status), path.read_text().splitlines()
 
 
+def _kill_again(folder: Path, rng: np.random.Generator) -> list[str]:
+    """Run a second process that recovers, sweeps, joins and compacts, and kill it too; return its errors."""
+    journal = Journal(folder / "journal again")
+    child = os.fork()
+    if child == 0:
+        try:
+            with HybridIndex.open(folder / "index", encoder=WordEncoder()) as index:
+                index.add([])
+                index.compact()
+        except BaseException as error:
+            journal.line(f"error {error!r}")
+        os._exit(0)
+    time.sleep(float(rng.uniform(0, 0.04)))
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    os.close(journal._file)
+    return (folder / "journal again").read_text().splitlines()
+
+
 def _check(
-    folder: Path, before: World, operations: Sequence[Operation], lines: Sequence[str], seen: dict[int, tuple[str, str]]
+    folder: Path,
+    before: World,
+    operations: Sequence[Operation],
+    lines: Sequence[str],
+    seen: dict[int, tuple[str, str]],
+    tidy: bool,
 ) -> tuple[World, str, list[str]]:
     """Return the state found, whether it is the one before, within or after the operation in progress, and problems."""
     problems = [line for line in lines if line.startswith("error")]
@@ -262,12 +311,30 @@ def _check(
             best = index.search(unique_word(number, variant), k=1, mode="lexical")
             if [hit.passage.document_id for hit in best] != [name]:
                 problems.append(f"{name} is not found by its own word")
+        if tidy:
+            problems += _tidied(folder, index, world)
     if len(allowed) == 1:
         return world, "between operations", problems
     if len(matching) == len(allowed):
         return world, "before and after are the same", problems
     place = "before" if 0 in matching else "after" if len(allowed) - 1 in matching else "after some of its batches"
     return world, place, problems
+
+
+def _tidied(folder: Path, index: HybridIndex, world: World) -> list[str]:
+    """Let a write that has nothing to add finish what the killed one left undone; nothing may change by it."""
+    index.add([])
+    listed = index.manifest["segments"]
+    problems = index.verify()
+    if {one.id: one for one in index.documents()} != world.documents:
+        problems.append("a write of nothing changed the documents")
+    if surplus([one["rows"] for one in listed]) is not None:
+        problems.append(f"segments were left to join: {[one['rows'] for one in listed]}")
+    if any(one["rows"] >= ANN_ROWS and one["vectors"] is None for one in listed):
+        problems.append("a segment was left without its approximate index")
+    if len(listed) != len(folders := list((folder / "segments").glob("*"))):
+        problems.append(f"{len(folders)} folders were left for {len(listed)} segments")
+    return problems
 
 
 def _passages(world: World, found: Sequence[Any], seen: dict[int, tuple[str, str]]) -> list[str]:

@@ -124,7 +124,7 @@ class Radrag:
         rows = sum(part.count for part in self._segments) - dead_rows
         terms = sum(int(part.lengths.sum(dtype=np.int64)) for part in self._segments) - dead_terms
         self._statistics = Statistics(rows, terms, lambda wanted: {term: self._dead[term] for term in wanted})
-        self._engine = BM25(self._segments, self.k1, self.b)
+        self._engine = BM25(self._segments, self.k1, self.b, usual=self._masks)
 
     def top(self, terms: Sequence[str], k: int) -> Found:
         rows, scores = self._engine.top(terms, k, self._masks, self._statistics)

@@ -24,6 +24,7 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -93,8 +94,8 @@ def main() -> None:
     """Build, ask, print."""
     parser = arguments(__doc__ or "")
     parser.add_argument("--sizes", type=int, nargs="+", default=[1_000_000, 2_000_000, 5_000_000], help="passages")
-    parser.add_argument("--folder", type=Path, default=CACHE / "scale", help="the index; one half built is finished")
-    parser.add_argument("--keep", action="store_true", help="do not delete the index at the end")
+    parser.add_argument("--folder", type=Path, default=CACHE / "scale", help="the indexes; one half built is finished")
+    parser.add_argument("--keep", action="store_true", help="keep the indexes, so that another run only asks questions")
     args = parser.parse_args()
     sizes = [20_000, 40_000] if args.quick else sorted(args.sizes)
     folder = args.folder.with_name(args.folder.name + "-quick") if args.quick else args.folder
@@ -103,41 +104,46 @@ def main() -> None:
     found = [_measured(folder, size, questions, args.quick) for size in sizes]
     _tables(found, args)
     _fits(found, args)
+    _targets(found, args)
     _embedding(args)
     if not args.keep:
         shutil.rmtree(folder)
 
 
 def _measured(folder: Path, size: int, questions: list[str], quick: bool) -> dict[str, Any]:
-    """Measure a size, or return what was measured before this run was interrupted."""
-    kept = folder / f"measured-{size}.json"
-    if not kept.is_file():
-        found = _measure(folder, size, questions, quick)
-        kept.write_text(json.dumps(found))
-    known: dict[str, Any] = json.loads(kept.read_text())
-    return known
-
-
-def _measure(folder: Path, size: int, questions: list[str], quick: bool) -> dict[str, Any]:
+    """Bring the index to a size, unless a run before did, and ask it questions."""
     limit = Limit(max(LEAST, LIMIT * size // PUBMED))
+    index, note = folder / str(size), folder / f"built-{size}.json"
     try:
-        built = _build(folder, size, limit, quick)
-        forget(folder)
-        command = [str(HERE / "scale_stage.py"), "search", str(folder), json.dumps(questions)]
+        if not note.is_file():
+            built = _build(folder / "growing", size, limit, quick)
+            _copy(folder / "growing", index)
+            note.write_text(json.dumps({**built, "met": limit.hits()}))
+        forget(index)
+        command = [str(HERE / "scale_stage.py"), "search", str(index), json.dumps(questions)]
         asked = _result(limit.run(command), "search")
         free = _result(subprocess.Popen([sys.executable, *command, "0"], stdout=subprocess.PIPE), "search")
         files: dict[str, int] = {}
-        for path in folder.rglob("*"):
-            if path.is_file() and path.suffix != ".json":
+        for path in index.rglob("*"):
+            if path.is_file():
                 files[path.name] = files.get(path.name, 0) + path.stat().st_size
-        facts = {"size": size, "limit": limit.size, "kind": limit.kind, "met": limit.hits()}
-        return {**facts, "built": built, "asked": asked, "free": free, "files": files}
+        facts = {"size": size, "limit": limit.size, "kind": limit.kind}
+        return {**facts, "built": json.loads(note.read_text()), "asked": asked, "free": free, "files": files}
     finally:
         limit.close()
 
 
-def _build(folder: Path, size: int, limit: Limit, quick: bool) -> dict[str, Any] | None:
-    """Bring the index to a size; None if it has it already."""
+def _copy(growing: Path, index: Path) -> None:
+    """Keep a closed index as it is: segments never change, so they get a second name."""
+    shutil.rmtree(index, ignore_errors=True)
+    shutil.copytree(growing / "segments", index / "segments", copy_function=os.link)
+    for path in growing.iterdir():
+        if path.is_file():
+            shutil.copyfile(path, index / path.name)
+
+
+def _build(folder: Path, size: int, limit: Limit, quick: bool) -> dict[str, Any]:
+    """Bring the growing index to a size."""
     start = 0
     if (folder / "store.sqlite").is_file():
         from radrag.indexes.database import Database
@@ -147,8 +153,6 @@ def _build(folder: Path, size: int, limit: Limit, quick: bool) -> dict[str, Any]
         database.close()
     if start > size:
         raise SystemExit(f"{folder} has {start:,} passages already, so {size:,} cannot be measured; delete it")
-    if start == size:
-        return None
     print(f"{time.strftime('%H:%M')} building {size:,} passages, {start:,} are there", file=sys.stderr, flush=True)
     feeder = subprocess.Popen(
         [sys.executable, str(HERE / "scale_passages.py"), "quick" if quick else "all", str(start), str(size)],
@@ -191,11 +195,11 @@ def _questions() -> list[str]:
 def _tables(found: list[dict[str, Any]], args: Any) -> None:
     rows = []
     for one in found:
-        built, asked = one["built"] or {}, one["asked"]
-        rate = [built["added"] / built[clock] for clock in ("CPU s", "wall s")] if built else ["", ""]
-        memory = [part.get("anonymous", 0) / MIB for part in (built, asked)]
+        built, asked = one["built"], one["asked"]
+        rate = [built["added"] / built[clock] for clock in ("CPU s", "wall s")]
+        memory = [part["anonymous"] / MIB for part in (built, asked)]
         disk = sum(one["files"].values()) / one["size"]
-        rows.append([one["size"], f"{one['kind']} {one['limit'] / MIB:.0f}", one["met"], *memory, disk, *rate])
+        rows.append([one["size"], f"{one['kind']} {one['limit'] / MIB:.0f}", built["met"], *memory, disk, *rate])
     columns = ["passages", "limit, MiB", "times met", "building, anonymous MiB", "searching", "disk, bytes a passage"]
     report("Scale: memory, disk, build rate", [*columns, "passages a CPU s", "a wall s"], rows, args)
     rows = [
@@ -251,18 +255,53 @@ def _fits(found: list[dict[str, Any]], args: Any) -> None:
         **{f"{name}, limited, p50 ms": [one["asked"][name]["p50"] for one in found] for name in WAYS[:2]},
         "searching, anonymous MiB": [one["asked"]["anonymous"] / MIB for one in found],
         "disk, GiB": [sum(one["files"].values()) / 2**30 for one in found],
+        "building, anonymous MiB": [one["built"]["anonymous"] / MIB for one in found],
     }
-    if all(one["built"] for one in found):
-        series["building, anonymous MiB"] = [one["built"]["anonymous"] / MIB for one in found]
     rows = []
     for name, values in series.items():
-        slope, base = np.polyfit(sizes, values, 1)
-        power, scale = np.polyfit(np.log(sizes), np.log(values), 1)
         points = ", ".join(f"{value:.4g}" for value in values)
-        law = np.exp(scale) * PUBMED**power
-        rows.append([name, points, f"{base + slope * PUBMED:.4g}", f"{law:.4g} (n^{power:.2f})"])
+        power = np.polyfit(np.log(sizes), np.log(values), 1)
+        law = np.exp(np.polyval(power, np.log(PUBMED)))
+        rows.append([name, points, f"{_line(sizes, values):.4g}", f"{law:.4g} (n^{power[0]:.2f})"])
     columns = ["what", f"at {', '.join(f'{int(n):,}' for n in sizes)}", "a line", "a power"]
     report("Scale: fit to 36M", columns, rows, args)
+
+
+def _line(sizes: Any, values: Sequence[float]) -> float:
+    """Return what a line through the sizes measured says of 36M."""
+    return float(np.polyval(np.polyfit(sizes, values, 1), PUBMED))
+
+
+def _targets(found: list[dict[str, Any]], args: Any) -> None:
+    """Print what is asked for beside what was measured."""
+    last, sizes = found[-1], [one["size"] for one in found]
+    rows: list[list[Any]] = []
+    for stage, name in (("built", "building"), ("asked", "searching")):
+        share = max(one[stage]["anonymous"] / one["limit"] for one in found)
+        rows.append([f"memory of its own in shares of the limit, {name}, the highest", share, "<", 1])
+    for key, name in (("recall", "vectors"), ("hybrid recall", "hybrid")):
+        least = min(float(np.mean(one["asked"][key])) for one in found)
+        rows.append([f"recall@10 against exact, {name}, the lowest", least, ">=", 0.95])
+    if len(found) > 1:
+        rows.append(
+            [
+                "hybrid, warm, p50 ms at 36M by a line",
+                _line(sizes, [o["free"]["hybrid"]["p50"] for o in found]),
+                "<=",
+                150,
+            ]
+        )
+    for name in WAYS[4:]:
+        more = last["free"][name]["cpu"] - last["free"]["hybrid"]["cpu"]
+        rows.append(
+            [
+                f"what a filter adds to the search, CPU, of it: {name}, {last['size']:,}",
+                more / last["free"]["hybrid"]["cpu"],
+                "<",
+                1,
+            ]
+        )
+    report("Scale: what is asked for", ["what", "measured", "", "asked"], rows, args)
 
 
 def _embedding(args: Any) -> None:
