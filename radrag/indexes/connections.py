@@ -17,6 +17,7 @@ _FULL = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_NOMEM)
 _BUSY = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_PROTOCOL)
 _READ_ONLY = (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM)
 _LOG_BYTES = 64 << 20
+_TRIES, _TRY_MS = 10, 100  # for readers that began before
 _inherited: list[object] = []
 
 
@@ -141,9 +142,13 @@ class Connections:
         if size <= max(self._longest, _LOG_BYTES):
             return
         connection = self.mine()
-        connection.execute("PRAGMA busy_timeout = 1000")
+        connection.execute(f"PRAGMA busy_timeout = {_TRY_MS}")
         try:
-            ((busy, *_),) = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+            # Anew each time: SQLite would go on waiting for a place that later readers have taken over meanwhile.
+            for _ in range(_TRIES):
+                ((busy, *_),) = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+                if not busy:
+                    break
         except sqlite3.OperationalError:
             return
         finally:
