@@ -16,7 +16,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from radrag.indexes.maxscore import Impacts, Mask, MaxScore, Scored, add_up, term_lists
+from radrag.indexes.maxscore import Impacts, Mask, MaxScore, Scored, Sums, add_up, term_lists
 from radrag.indexes.postings import Postings
 
 _LEAST = float(np.finfo(np.float32).tiny)  # no term adds less
@@ -92,13 +92,13 @@ class BM25:
         best_rows, best = np.empty(0, dtype=np.int64), np.empty(0, dtype=np.float32)
         for place, (postings, mask, impacts) in enumerate(zip(self._segments, masks, tables, strict=True)):
             key = (place, mask is not None and mask is self._usual[place])
-            total, left = self._total(*key), None if key[1] else mask
+            sums, left = self._sums(*key), None if key[1] else mask
             lists = term_lists(postings, weights, impacts)
-            if len(total) <= _SMALL:
-                rows, scores = add_up(lists, total, left, float(best.min()) if len(best) >= k else _LEAST)
+            if len(sums.total) <= _SMALL:
+                rows, scores = add_up(lists, sums, left, float(best.min()) if len(best) >= k else _LEAST)
             else:
-                rows, scores = MaxScore(lists, k, left, best).run(total)
-            self._kept.totals[key] = total  # taken out meanwhile: an interrupted search leaves no sums behind
+                rows, scores = MaxScore(lists, k, left, best).run(sums)
+            self._kept.sums[key] = sums  # taken out meanwhile: an interrupted search leaves no sums behind
             if len(rows):
                 rows += self._offsets[place]
                 if len(best_rows):
@@ -148,19 +148,14 @@ class BM25:
             self._impacts = (known, impacts)  # in one go, for other threads
         return impacts
 
-    def _total(self, place: int, usual: bool) -> NDArray[np.float32]:
-        """Take this thread's sums of a segment, to be put back as they are.
-
-        Returns:
-            float32 ``[n]``: 0, or minus infinity in rows that the usual mask, if wanted, does not admit.
-        """
-        if not hasattr(self._kept, "totals"):
-            self._kept.totals = {}
-        found: NDArray[np.float32] | None = self._kept.totals.pop((place, usual), None)
+    def _sums(self, place: int, usual: bool) -> Sums:
+        """Take this thread's sums of a segment, for the usual mask or for none, to be put back as they are."""
+        if not hasattr(self._kept, "sums"):
+            self._kept.sums = {}
+        found: Sums | None = self._kept.sums.pop((place, usual), None)
         if found is None:
-            found = np.zeros(self._segments[place].count, dtype=np.float32)
-            if usual:
-                found[~np.asarray(self._usual[place])] = -np.inf
+            hidden = np.flatnonzero(~np.asarray(self._usual[place])) if usual else np.empty(0, dtype=np.int64)
+            found = Sums(self._segments[place].count, hidden)
         return found
 
 

@@ -22,6 +22,7 @@ Scored = tuple[NDArray[np.int64], NDArray[np.float32]]
 _ROUNDING = 2.0**-23  # relative, of one float32 operation, with room to spare
 _BLOCK = 1 << 15  # postings at a time, so that what they are turned into stays in the processor's cache
 _LOOKUP = 8  # finding one row in a list costs about as much as adding so many postings
+_FILLED = 32  # making the sum of one row 0 costs about as much as filling so many in a row
 _RAISE = 3  # adding one posting costs about as much as the k-th best of so many rows
 
 
@@ -65,8 +66,37 @@ def term_lists(postings: Postings, weights: Sequence[tuple[str, float]], impacts
     return [TermList(held, weight, impacts, postings.ahead) for held, weight in found if held is not None]
 
 
-def add_up(lists: Sequence[TermList], total: NDArray[np.float32], mask: Mask, threshold: float) -> Scored:
+class Sums:
+    """The sums of a segment's rows, used again by each search of a thread.
+
+    Args:
+        rows: How many rows there are.
+        hidden: int64, the rows that are not to be returned: their sums stay minus infinity, whatever is added.
+
+    Attributes:
+        total: float32 ``[n]``, 0 before a search.
+    """
+
+    __slots__ = ("_hidden", "total")
+
+    def __init__(self, rows: int, hidden: NDArray[np.int64]) -> None:
+        self.total, self._hidden = np.zeros(rows, dtype=np.float32), hidden
+        self.total[hidden] = -np.inf
+
+    def clear(self, added: Sequence[TermList]) -> None:
+        """Make the sums what they were before these lists were added."""
+        if sum(map(len, added)) * _FILLED > len(self.total):
+            self.total.fill(0)
+        else:
+            for posted in added:
+                self.total[posted.rows] = 0
+        if len(self._hidden):
+            self.total[self._hidden] = -np.inf
+
+
+def add_up(lists: Sequence[TermList], sums: Sums, mask: Mask, threshold: float) -> Scored:
     """Return the admitted rows that reach a score, by adding up all lists; see ``MaxScore`` for the arguments."""
+    total = sums.total
     for posted in lists:
         for rows, gains in posted.blocks():
             gains += total.take(rows)
@@ -75,7 +105,7 @@ def add_up(lists: Sequence[TermList], total: NDArray[np.float32], mask: Mask, th
     if mask is not None:
         found = found.compress(mask.take(found))
     scores = total.take(found)
-    np.minimum(total, 0, out=total)
+    sums.clear(lists)
     return found, scores
 
 
@@ -98,13 +128,9 @@ class MaxScore:
         self._raise(np.empty(0, dtype=np.float32))
         self._done = 0
 
-    def run(self, total: NDArray[np.float32]) -> Scored:
-        """Return the rows that may be among the best ``k``, exactly scored.
-
-        Args:
-            total: float32 ``[n]``: 0, or minus infinity in rows that are not to be returned; left so, but after an
-                exception.
-        """
+    def run(self, sums: Sums) -> Scored:
+        """Return the rows that may be among the best ``k``, exactly scored; an exception leaves the sums unclear."""
+        total = sums.total
         rows, scores = self._gather(total)
         while self._done < len(self._lists) and len(rows) * _LOOKUP > len(self._lists[self._done]):
             rows = rows.take(self._promising(scores))
@@ -112,7 +138,7 @@ class MaxScore:
                 np.add.at(total, held, gains)
             scores = total.take(rows)
             self._done += 1
-        self._clear(total)
+        sums.clear(self._lists[: self._done])
         narrow = rows.astype(np.int32)  # as in the lists, which are not to be converted to be searched
         for posted in self._lists[self._done :]:
             still = self._promising(scores)
@@ -145,7 +171,7 @@ class MaxScore:
 
     def _raise(self, scores: NDArray[np.float32]) -> None:
         """Raise the score that the ``k``-th best row is known to reach."""
-        scores = np.concatenate([self._best, scores])
+        scores = np.concatenate([self._best, scores]) if len(self._best) else scores.copy()
         if len(scores) >= self._k:
             scores.partition(len(scores) - self._k)
             self._threshold = max(self._threshold, float(scores[len(scores) - self._k]))
@@ -154,12 +180,3 @@ class MaxScore:
         """Return the places of the scores that may still reach the threshold."""
         self._raise(scores)
         return (scores >= self._threshold - self._rest[self._done]).nonzero()[0]
-
-    def _clear(self, total: NDArray[np.float32]) -> None:
-        """Make sums 0 again; those of minus infinity stay."""
-        added = self._lists[: self._done]
-        if sum(map(len, added)) * 8 > len(total):
-            np.minimum(total, 0, out=total)
-        else:
-            for posted in added:
-                total[posted.rows] = np.minimum(total.take(posted.rows), 0)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import mmap
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import chain, count
 from pathlib import Path
@@ -102,10 +101,10 @@ class Postings:
 
         The terms asked for last are remembered.
         """
-        with suppress(KeyError):  # not looked up first: another thread may forget it in between
-            return self._held[term]
-        position = self.find(term)
-        held = None
+        held = self._held.get(term, ...)
+        if held is not ...:
+            return held
+        position, held = self.find(term), None
         if position >= 0:
             held = (*self.of(position), self._highest_code(int(self.max_tf[position])))
         if len(self._held) >= _REMEMBERED:
