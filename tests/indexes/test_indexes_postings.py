@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from radrag.indexes import postings as postings_module
 from radrag.indexes import postings_merge
 from radrag.indexes.postings import FILES, Postings, build_postings, read_postings, write_postings
 from radrag.indexes.postings_merge import merge_postings
@@ -77,6 +78,13 @@ def test_postings_give_the_documents_back(corpus: list[list[str]]) -> None:
     assert [Counter(tokens) for tokens in postings.documents(keep)] == [Counter(tokens) for tokens in corpus[::2]]
 
 
+@pytest.fixture(params=[0, 1 << 14])
+def few(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Vocabularies that are searched where they lie, and those that are kept in memory."""
+    monkeypatch.setattr(postings_module, "_FEW", request.param)
+
+
+@pytest.mark.usefixtures("few")
 @pytest.mark.parametrize(
     "term", ["", "aa", "ac", "abcd", "ca2", "ca2+x", "zz", "β ", "漢字", "😁", "A", "\ud800", "a\0"]
 )
@@ -87,6 +95,7 @@ def test_absent_terms_are_not_found(tmp_path: Path, term: str) -> None:
         assert postings.holders(term) is None
 
 
+@pytest.mark.usefixtures("few")
 def test_every_term_is_found_where_it_is(tmp_path: Path) -> None:
     write_postings(build_postings([*([word] for word in WORDS), ["a", "a"]]), tmp_path)
     postings = read_postings(tmp_path)
@@ -99,7 +108,10 @@ def test_every_term_is_found_where_it_is(tmp_path: Path) -> None:
             assert highest == (1 if word == "a" else 0)
 
 
-def test_terms_of_a_large_vocabulary_are_found_and_few_are_kept_in_memory(tmp_path: Path) -> None:
+def test_terms_of_a_large_vocabulary_are_found_and_few_are_kept_in_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(postings_module, "_FEW", 1 << 12)
     draw = random.Random(0)
     words = sorted({"".join(draw.choices("abcé漢0", k=draw.randrange(1, 9))) for _ in range(20_000)}, key=str.encode)
     write_postings(build_postings([words[1::2]]), tmp_path)
