@@ -1,8 +1,9 @@
 import json
-from dataclasses import FrozenInstanceError
+from dataclasses import FrozenInstanceError, replace
 
 import pytest
 
+from radrag.corpora.retractions import is_retracted
 from radrag.types import (
     NOTICE,
     Answer,
@@ -103,3 +104,14 @@ def test_label_result_prints_and_is_json() -> None:
     ]
     assert str(result).splitlines()[-1] == "  Note: old"
     assert json.loads(json.dumps(result.to_dict()))["ranking"][0] == ["ct-pe", 0.8]
+
+
+@pytest.mark.parametrize(
+    ("said", "retracted"),
+    [("False", False), ("no", False), (0, False), ("", False), (None, False), ("yes", True), (1, True), ("2021", True)],
+)
+def test_a_field_retracted_is_read_not_taken_for_true(said: object, retracted: bool) -> None:
+    metadata = {"retracted": said}
+    passage = Passage("a", 0, 4, "text", metadata=metadata)
+    assert Document("a", "text", metadata=metadata).retracted is is_retracted(passage) is retracted
+    assert is_retracted(replace(passage, flags=("retracted",)))

@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from radrag.corpora.retractions import read_retracted
 from radrag.corpora.rows import Row, csv_rows, json_rows, rows
 from radrag.types import VERDICTS, Document, GoldSpan, LabelledNote, Question
+from radrag.types.documents import read_retracted
 
 QUESTION_TYPES = ("yesno", "factoid", "list", "summary")
 

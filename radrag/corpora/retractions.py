@@ -18,7 +18,8 @@ from urllib.parse import unquote
 
 from radrag.corpora.files import file_bytes
 from radrag.errors import CorpusError
-from radrag.types import Document, Notice
+from radrag.types import Document, Notice, Passage
+from radrag.types.documents import read_retracted
 
 
 class Flag(StrEnum):
@@ -73,7 +74,6 @@ _DOI = re.compile(r"10\.\d[\d.]*/\S+")
 # A DOI may hold semicolons and commas itself; what separates two is followed by another DOI.
 _BETWEEN_DOIS = re.compile(rf"[;,|&\s]+(?:and\s+)?(?={_DOI_PREFIX}*10\.\d[\d.]*(?:/|%2F))", re.IGNORECASE)
 _NO_NAME = ("", "unavailable")
-_SAID = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False, "": False}
 _BETWEEN_PMIDS = re.compile(r"[;,|\s]+")
 _DATE = re.compile(r"(?:(\d{4})-(\d\d)-(\d\d)|(\d{1,2})/(\d{1,2})/(\d{4}))(?:[ T].*)?")
 
@@ -90,11 +90,6 @@ def bare_doi(text: str) -> str:
     return (unquote(text[found.end() :]) if found else text).strip().lower()
 
 
-def read_retracted(value: object) -> bool | None:
-    """Return what a field ``retracted`` says: true, yes or 1; or false, no, 0 or nothing; None for all else."""
-    return _SAID.get("" if value is None else str(value).strip().lower())
-
-
 def _listed(value: object) -> list[str]:
     return (
         [str(item) for item in value] if isinstance(value, list | tuple) else [value] if isinstance(value, str) else []
@@ -105,14 +100,19 @@ def own_flags(metadata: Mapping[str, Any]) -> tuple[str, ...]:
     """Return what a document's own record says became of it, the most severe first.
 
     Args:
-        metadata: Its metadata: ``retracted`` (what ``read_retracted`` cannot tell counts as retracted),
-            ``publication_types``, and links such as ``retraction_in``.
+        metadata: Its metadata: ``retracted`` (what cannot be read counts as retracted), ``publication_types``, and
+            links such as ``retraction_in``.
     """
     flags = {flag.value for name, flag in _OWN_LINKS.items() if metadata.get(name)}
     said = read_retracted(metadata.get("retracted"))
     if said or said is None or _OWN_TYPE in _listed(metadata.get("publication_types")):
         flags.add(RETRACTED)
     return by_severity(flags)
+
+
+def is_retracted(passage: Passage) -> bool:
+    """Return whether a passage's document is retracted: by what was published against it, or by its own record."""
+    return RETRACTED in passage.flags or RETRACTED in own_flags(passage.metadata)
 
 
 def notices_of(document: Document) -> tuple[Notice, ...]:

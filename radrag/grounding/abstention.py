@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from enum import StrEnum
 
-from radrag.corpora.retractions import RETRACTED
+from radrag.corpora.retractions import is_retracted
 from radrag.grounding.confidence import FEATURES
 from radrag.types import Hit
 
@@ -54,13 +54,9 @@ def evidence_reason(
         measure: Gives the ``evidence_features`` of hits.
         suffices: Whether such features reach the threshold.
     """
-    if any(_retracted(hit) for hit in with_retracted) and suffices(measure(with_retracted)):
+    if any(is_retracted(hit.passage) for hit in with_retracted) and suffices(measure(with_retracted)):
         return Reason.RETRACTED_ONLY
     return weak_reason(measure(hits)) if hits else Reason.NOTHING_FOUND
-
-
-def _retracted(hit: Hit) -> bool:
-    return bool(hit.passage.metadata.get("retracted")) or RETRACTED in hit.passage.flags
 
 
 def draft_reason(verdicts: Sequence[str], supported: bool) -> Reason | None:

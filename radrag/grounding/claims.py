@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 
+from radrag.corpora.retractions import is_retracted
 from radrag.errors import IndexCorruptError
 from radrag.grounding.evidence_level import Design, evidence_level
 from radrag.grounding.quotes import check_quotes
@@ -75,7 +76,7 @@ class _Grounding:
     def claim(self, stated: DraftClaim) -> Claim:
         """Check a statement with the passages it names first, then with all."""
         text = _PMID.sub(" ", stated.text)  # a PMID is a citation, not a number that the source must hold
-        usable = [hit for hit in self._hits if not _retracted(hit)]
+        usable = [hit for hit in self._hits if not is_retracted(hit.passage)]
         named = [self._hits[key - 1] for key in dict.fromkeys(stated.keys) if 1 <= key <= len(self._hits)]
         verdicts = self._verdicts(text, [hit for hit in named if hit in usable])
         if not any(one.verdict == "supported" for _, one in verdicts):
@@ -128,10 +129,6 @@ class _Grounding:
             near = self._cite(hits[check.passage], check.start, check.end) if check.passage >= 0 else None
             found.append(AlteredQuote(check.text, near.quote if near else "", near))
         return tuple(found)
-
-
-def _retracted(hit: Hit) -> bool:
-    return bool(hit.passage.metadata.get("retracted")) or "retracted" in hit.passage.flags
 
 
 def cite(hit: Hit, start: int, end: int, document: Callable[[str], Document], key: int = 1) -> Citation:

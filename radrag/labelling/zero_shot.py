@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from functools import cached_property
 
 import numpy as np
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csc_array, vstack
 from scipy.special import log_softmax
 
+from radrag.corpora.retractions import RETRACTED
 from radrag.indexes.hybrid import HybridIndex
 from radrag.indexes.searcher import Mode, Searcher
 from radrag.indexes.tokens import tokenize
@@ -142,14 +144,11 @@ class ZeroShot:
 
 def guidelines_of(labels: LabelSet, index: HybridIndex) -> dict[str, Document]:
     """Return the documents of an index that have a label's id; a retracted one is no guideline."""
-    found = {}
+    found, flags = {}, index.flags(labels.ids)
     for id in labels.ids:
-        try:
-            document = index.document(id)
-        except KeyError:
-            continue
-        if not document.retracted:
-            found[id] = document
+        if RETRACTED not in flags[id]:
+            with suppress(KeyError):
+                found[id] = index.document(id)
     return found
 
 

@@ -16,7 +16,7 @@ from dataclasses import replace
 from functools import cache
 
 from radrag.corpora import load_conflicts
-from radrag.corpora.retractions import RETRACTED
+from radrag.corpora.retractions import RETRACTED, is_retracted
 from radrag.grounding.evidence_level import STUDIES
 from radrag.indexes.tokens import tokenize
 from radrag.reading.asked import Form
@@ -89,7 +89,7 @@ def _best_documents(hits: Sequence[Hit]) -> list[Hit]:
 
 
 def _sound(hits: Sequence[Hit]) -> list[Hit]:
-    return [one for one in hits if RETRACTED not in one.passage.flags and not one.passage.metadata.get("retracted")]
+    return [one for one in hits if not is_retracted(one.passage)]
 
 
 def _on_topic(question: str, by_document: dict[str, list[Sentence]], reader: ExtractiveReader) -> list[str]:
@@ -107,7 +107,7 @@ def _on_topic(question: str, by_document: dict[str, list[Sentence]], reader: Ext
 
 def _flags_of(hits: Sequence[Hit]) -> Flags:
     found = {hit.passage.document_id: hit.passage.flags for hit in hits}
-    found |= {hit.passage.document_id: (RETRACTED,) for hit in hits if hit.passage.metadata.get("retracted")}
+    found |= {hit.passage.document_id: (RETRACTED,) for hit in hits if is_retracted(hit.passage)}
     return lambda names: {name: found.get(name, ()) for name in names}
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 _NAMES = ("synonyms", "order_abbreviations")
 _PAGE = re.compile(r"page \d+")
+_SAID = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False, "": False}
 
 
 def page_heading(number: int) -> str:
@@ -58,8 +59,13 @@ class Document:
 
     @property
     def retracted(self) -> bool:
-        """Whether its source marks it as retracted."""
-        return bool(self.metadata.get("retracted", False))
+        """Whether its field ``retracted`` says so; what cannot be read counts as retracted."""
+        return read_retracted(self.metadata.get("retracted")) is not False
+
+
+def read_retracted(value: object) -> bool | None:
+    """Return what a field ``retracted`` says: true, yes or 1; or false, no, 0 or nothing; None for all else."""
+    return _SAID.get("" if value is None else str(value).strip().lower())
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from radrag.errors import IndexMismatchError, ModelError
+from radrag.indexes.hybrid import HybridIndex
 from radrag.indexes.tokens import tokenize
 from radrag.labelling import LabelSet, TextModel, ZeroShot
 from radrag.labelling import candidates as module
@@ -18,9 +19,10 @@ from radrag.labelling.candidates import DENSE_WEIGHT, K1, B, LabelIndex, candida
 from radrag.labelling.features import fit_vocabulary, vectorise
 from radrag.labelling.label_set import described
 from radrag.labelling.near_terms import NearTerms, errors_between
+from radrag.labelling.zero_shot import guidelines_of
 from radrag.metrics import bootstrap
 from radrag.protocols import Kind
-from radrag.types import Document, Label, Section
+from radrag.types import Document, Label, Notice, Section
 
 LABELS = LabelSet([
     Label("ct-head", "CT head", "Scan of the brain without contrast", ("brain CT", "NCHCT")),
@@ -249,3 +251,16 @@ def test_zero_shot_evidence_is_that_of_all_columns(monkeypatch: pytest.MonkeyPat
     for note in ("brain scan with contrast, knee ligaments", "belly", "nothing known here at all zzz", "CT CT abdomen"):
         for label in range(len(LABELS)):
             assert model.evidence(note, label) == dense.evidence(note, label)
+
+
+def test_a_retracted_document_is_no_guideline_whoever_says_so(tmp_path: Path) -> None:
+    with HybridIndex.create(tmp_path / "index", encoder=Hashing()) as index:
+        index.add([
+            Document("ct-head", "Head scan.", metadata={"retracted": "False"}),
+            Document("mr-knee", "Knee scan.", metadata={"retracted": True}),
+            Document("ct-abd", "Belly scan.", metadata={"doi": "10.1000/x"}),
+            Document("other", "A cat."),
+        ])  # fmt: skip
+        assert set(guidelines_of(LABELS, index)) == {"ct-head", "ct-abd"}
+        index.set_notices("list", [Notice("doi:10.1000/x", "retracted")])
+        assert set(guidelines_of(LABELS, index)) == {"ct-head"}
