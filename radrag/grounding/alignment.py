@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from radrag.grounding.lexicon import opposites, synonyms
 from radrag.indexes.encoders import STATIC
-from radrag.indexes.tokens import STOPWORDS, tokenize
+from radrag.indexes.function_words import STOPWORDS
+from radrag.indexes.tokens import tokenize
 from radrag.protocols import Encoder
 
 _WORD = re.compile(r"[^\W\d_]+(?:-?\d+[^\W_]*)|\d+[^\W\d_]{2,}|[^\W\d_]+")

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from radrag.grounding import lexicon
 from radrag.grounding.alignment import Word
 from radrag.grounding.lexicon import stem_of
-from radrag.indexes.tokens import STOPWORDS
+from radrag.indexes.function_words import STOPWORDS
 
 _CLAUSE = re.compile(r"[,;:](?=\s)|\b(?:but|although|though|whereas|while|however)\b", re.I)
 _ANY_WORD = re.compile(r"[^\W\d_]+")

@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 
 from radrag.indexes.database import Database
 from radrag.indexes.embedding_cache import checked_vectors
+from radrag.indexes.function_words import STOPWORDS
 from radrag.indexes.store import content_sha256
-from radrag.indexes.tokens import STOPWORDS
 from radrag.protocols import Encoder
 from radrag.types import Document
 

@@ -21,7 +21,7 @@ _PLURAL_ACRONYM = re.compile(r"(?:[A-Za-z][a-z]{0,2})?[A-Z]{2}[A-Z0-9]*s|[A-Z][A
 _SPELLING = [
     (re.compile(rule), form)
     for rule, form in (
-        (r"[ao]e(?=[a-z])", "e"),
+        (r"[ao]e(?=[a-z])(?!s$)", "e"),  # but not toes and echoes
         (r"(tum|col|behavi|lab|od|vap|hum|fav|neighb|harb|hon|flav|vig|rum|endeav)our", r"\1or"),
         (r"(?<=[a-z]{3})is(?=(?:e[sd]?|ing|ations?)$)", "iz"),
         (r"ly[sz](?:e[sd]?|is|ing)$", "lys"),
@@ -46,9 +46,10 @@ _SPELLING = [
 ]
 _RESPELLED = re.compile("|".join(f"(?:{rule.pattern})" for rule, _ in _SPELLING))
 _IRREGULAR = {
-    "appendices": "appendix", "children": "child", "cortices": "cortex", "criteria": "criterion", "feet": "foot",
-    "ganglia": "ganglion", "haem": "heme", "indices": "index", "matrices": "matrix", "men": "man", "mice": "mouse",
-    "ova": "ovum", "septa": "septum", "sera": "serum", "teeth": "tooth", "testes": "testis", "women": "woman",
+    "appendices": "appendix", "biases": "bias", "children": "child", "cortices": "cortex", "criteria": "criterion",
+    "feet": "foot", "ganglia": "ganglion", "gases": "gas", "haem": "heme", "indices": "index", "matrices":
+    "matrix", "men": "man", "mice": "mouse", "ova": "ovum", "septa": "septum", "sera": "serum", "teeth": "tooth",
+    "testes": "testis", "women": "woman",
 }  # fmt: skip
 _SPARED_STEMS = frozenset(
     """als apoe aps ards bias cas cns covid dens fus gas gcs ibs iris kras lens mass mds mers mods news pbs pcos pelvis

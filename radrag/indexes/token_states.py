@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 from radrag.errors import ModelError, require
 from radrag.indexes.encoders import STATIC, StaticEncoder
+from radrag.indexes.function_words import STOPWORDS
 from radrag.indexes.minilm import minilm_folder
-from radrag.indexes.tokens import STOPWORDS
 
 _STEP = 32
 _FEWEST = 3  # a beginning, a token, an end

@@ -10,21 +10,23 @@ from functools import cache
 from itertools import pairwise
 from typing import TypeVar
 
+from radrag.indexes.function_words import ASKING, STOPWORDS
 from radrag.indexes.isotopes import isotope_first, unbracketed
 from radrag.indexes.spelling import GREEK, plain, stem
 
 T = TypeVar("T")
-VERSION = 3
+VERSION = 4
 
 _GREEK_NAME = "alpha|beta|gamma|delta|epsilon|zeta|theta|kappa|lambda|sigma|omega"
 _GREEK_LETTER = f"[{''.join(GREEK)}]"
 # A thousands group after a plain space only if it begins with 0: "10 000" is one number, "12 345" may be two.
 _PART = r"(?:\d{1,3}(?: 0\d\d(?!\d))+|\d+(?:[.,]\d+)+|[^\W_]+(?:(?<=\d)\.\d+)?)"
+_INITIALS = r"(?:[A-Za-z]\.){1,3}[A-Za-z](?!\w)\.?"  # i.v., b.i.d.
 _PARTS = re.compile(rf"\.\d+|{_PART}")
 _SURFACE = re.compile(
     rf"(?:\[?[\[(]\d{{1,3}}m?[\])]?(?:[A-Z][a-z]?)?[\])]?-?(?=[A-Za-z]))?"  # a mass number: [18F]FDG, (99m)Tc-MDP
-    rf"(?:(?<![\w.])\.\d+|{_PART})"
-    rf"(?:[-‐–−/'’*]{_PART}"
+    rf"(?:(?<![\w.])(?:\.\d+|{_INITIALS})|{_PART})"
+    rf"(?:[-‐–−/'’*](?:{_INITIALS}|{_PART})"
     rf"|\((?:\d\d?[a-z]?\+?|\+)\)(?:{_PART})?"  # what PubMed prints for a raised or lowered sign: H(2)O(2), CD4(+)
     rf"|(?:(?<=[A-Z0-9])|(?<=feron)) (?:{_GREEK_NAME}|{_GREEK_LETTER})\d?(?![a-z])(?: B\b)?|(?<=kappa) B\b)*\+*"
 )
@@ -49,6 +51,7 @@ _NUMBERED = re.compile(r"(.*[^\W\d_][-‐–−]?)(\d+)")
 _INSIDE_GREEK = re.compile(rf"(?<=[A-Z0-9])(?:{_GREEK_NAME})(?=[A-Z0-9]|$)|^(?:{_GREEK_NAME})(?=[A-Z0-9])")
 _NFKB = re.compile(r"n-?f-?k-?b", re.IGNORECASE)
 _SHARP_S = re.compile(r"(?<![^\W\d_A-Z])ß(?![a-z])")
+_DOTTED = re.compile(rf"(?<!\w){_INITIALS}")
 _CONTRACTION = re.compile(r"(?:n['’]t|['’](?:s|re|ve|ll))$", re.IGNORECASE)
 _MICRO = re.compile(r"μ(?=(?:g|l|m|mol|M|L)\b)")
 # Characters that print nothing, trade marks (NFKC makes letters of them), and thin or fixed spaces between thousands.
@@ -57,21 +60,6 @@ _RAISED = re.compile("(?<=\\d)(?=[¹²³⁰⁴-⁹¼-¾⅐-⅞])")  # 10⁹ is n
 # A character with the marks that combine with it; a run that begins with ASCII. Only normalising them is compared.
 _CLUSTER = re.compile(r"[\s\S][\u0300-\u036f]*")
 _ASCII_RUN = re.compile(r"[\x00-\x7f][^\x00-\x7f]*|[^\x00-\x7f]+")
-STOPWORDS = frozenset(
-    """a about after all also although am an and any are as at be because been before being between both but by can
-    could did do does doing done during each either else for from further had has have having he her here hers him his
-    how i if in into is it its itself just may me might more most must my nor of off on once only or other our ours out
-    over own per same shall she should so some such than that the their theirs them then there therefore these they
-    this those through thus to too under until up upon us use used using very via was we were what when where whether
-    which while who whom whose why will with within would you your""".split()
-)
-# What only asks: a command that opens a question, and phrases around its subject.
-_ASKING = re.compile(
-    r"^\W*(?:please\s+)?(?:list|name|describe|explain|define|give|provide|summari[sz]e|mention|discuss|enumerate|outline)\b"
-    r"|\b(?:mechanisms? of action|mode of action|is known about|associated with|used for|used to treat|please|"
-    r"what kind of)\b",
-    re.IGNORECASE,
-)
 # To be matched from the start, each first class skipped up to its first member: a search would take quadratic time.
 _NAME = re.compile(r"[^A-Z]*[A-Z].*[A-Z0-9]|[^A-Za-z]*[A-Za-z].*\d|\D*\d.*[A-Za-z]")
 
@@ -86,7 +74,7 @@ def tokenize(text: str) -> list[str]:
       neighbours joined if either is a name or number. ``TNF-α``, ``TNFα``, ``TNFalpha`` and ``TNF alpha`` are the same
       compound. ``non-`` binds to the next part. Both sides of a slash are read alone (``BRCA1/2``: ``brca1 brca2``).
     - A charge is kept beside the bare form (``Ca2+``, ``Ca(2+)``: ``ca2+ ca2``). Isotopes are one term (``F-18``,
-      ``(18)F``: ``18f``).
+      ``F18``, ``(18)F``: ``18f``), and so are initials (``i.v.``: ``iv``).
     - Numbers keep their decimals, lose thousands marks, and are split from units and powers (``0.5mg``: ``0.5 mg``).
     - Function words are dropped unless written in capitals; ``A`` and ``I`` only stand after a word of their phrase.
 
@@ -123,7 +111,7 @@ def query_terms(text: str) -> list[str]:
     Args:
         text: A question, or words to search for.
     """
-    return _weighed(_ASKING.sub(" ", text)) or _weighed(text)
+    return _weighed(ASKING.sub(" ", text)) or _weighed(text)
 
 
 def _weighed(text: str) -> list[str]:
@@ -182,6 +170,7 @@ def fingerprint() -> str:
     """Name this tokenizer's behaviour: changes whenever the same text may give other terms."""
     probe = "IL-6 β-blockers 0.5mg Ca2+ non-contrast COVID-19 AIDS aids vitamin A studies MRIs and/or Crohn's"
     probe += " TNFα (18)F-FDG H(2)O(2) Sjögren oedema bacteria hepatitis 10 000 IL-6/8 anti-PD-1 NFkB"
+    probe += " Tc99m i.v. toes gases"
     return hashlib.sha256(f"{VERSION} {' '.join(tokenize(probe))}".encode()).hexdigest()[:16]
 
 
@@ -254,11 +243,17 @@ class _Kept(dict[str, tuple[T, ...]]):
 def _surface_terms(surface: str) -> tuple[str, ...]:
     if surface[1:].islower() and surface.isalpha() and surface.isascii():
         return _part_terms(surface)  # nothing to take apart: most surfaces by far
+    surface = _DOTTED.sub(_undotted, surface)
     charged = surface.endswith(("+", "+)"))
     terms = tuple(
         term for piece in unbracketed(surface.rstrip("+")) for side in _sides(piece) for term in _compound_terms(side)
     )
     return (terms[0] + "+", *terms) if charged and terms else terms
+
+
+def _undotted(initials: re.Match[str]) -> str:
+    letters = initials[0].replace(".", "")
+    return "USA" if letters == "US" else letters  # US is ultrasound
 
 
 def _sides(piece: str) -> Iterator[str]:
@@ -312,6 +307,8 @@ def _part_terms(part: str) -> tuple[str, ...]:
 def _number_terms(number: str) -> tuple[str, ...]:
     if number[0] == ".":
         return ("0" + number,)
+    if number == "99m":  # technetium 99m; nothing else has it
+        return ("99mtc",)
     if _THOUSANDS.fullmatch(number):
         number = number.replace(",", "")
     elif number.startswith("0,"):

@@ -6,7 +6,8 @@ import re
 from collections.abc import Sequence
 
 from radrag.generation import prompts
-from radrag.indexes.tokens import STOPWORDS, tokenize
+from radrag.indexes.function_words import STOPWORDS
+from radrag.indexes.tokens import tokenize
 from radrag.protocols import Generator
 from radrag.types import GenerationParams
 
