@@ -9,11 +9,15 @@ from pathlib import Path
 from typing import Any
 
 from radrag.corpora import Chunking
-from radrag.indexes.database import Database, only_writer
+from radrag.corpora.values import plain
+from radrag.indexes.database import Database
 from radrag.indexes.embedding_cache import CACHE, CachedEncoder, checked_vectors, holds_vectors
 from radrag.indexes.merging import Merger
+from radrag.indexes.notices import read_notices
 from radrag.indexes.progress import in_batches
+from radrag.indexes.settings import refuse_dim
 from radrag.indexes.store import Store
+from radrag.indexes.writer_lock import only_writer
 from radrag.indexes.writing import Writer
 from radrag.protocols import Encoder
 from radrag.types import Document, Notice
@@ -56,10 +60,13 @@ class Changes:
                 merger.relieve()
         return report
 
-    def delete(self, names: Sequence[str]) -> dict[str, int]:
+    def delete(self, names: Sequence[str], keep_notices: bool) -> dict[str, int]:
         """Delete documents in one transaction; return counts."""
+        for name in names:
+            if not isinstance(name, str):
+                raise TypeError(f"ids must be texts, got {name!r:.200}")
         with self._writing() as (writer, _):
-            return writer.delete(names)
+            return writer.delete([*dict.fromkeys(map(plain, names))], keep_notices)
 
     def set_notices(self, origin: str, notices: Iterable[Notice]) -> int:
         """Replace the notices of an origin; return how many there are now."""
@@ -67,10 +74,10 @@ class Changes:
 
     def set_notices_of(self, notices: Mapping[str, Iterable[Notice]]) -> dict[str, int]:
         """Replace the notices of several origins at once; return how many each has now."""
-        kept = {origin: list(said) for origin, said in notices.items()}
-        for origin in kept:
+        for origin in notices:
             if not origin or origin.startswith("document:"):
                 raise ValueError(f"origin must be a name that does not begin with 'document:', got {origin!r}")
+        kept = {origin: list(read_notices(origin, said)) for origin, said in notices.items()}
         with only_writer(self._path), self._db.transaction():
             store = Store(self._db)
             return {origin: store.set_notices(origin, said) for origin, said in kept.items()}
@@ -86,6 +93,7 @@ class Changes:
         asked = list(queries)
         if not asked or not all(query.strip() for query in asked):
             raise ValueError(f"measure needs queries that are not blank, got {asked!r:.200}")
+        refuse_dim(self._path, self._db.get("settings"), self._encoder)
         probes = checked_vectors(self._encoder, asked, "query")
         with only_writer(self._path):
             Merger(self._path, self._db, self._encoder.dim).measure(probes)
@@ -104,6 +112,7 @@ class Changes:
         with only_writer(self._path):
             merger = Merger(self._path, self._db, self._encoder.dim)
             settings = self._db.get("settings")
+            refuse_dim(self._path, settings, self._encoder)
             encoder = self._passages() if settings["cache_embeddings"] else self._encoder
             chunking = Chunking(**settings["chunking"])
             try:

@@ -6,11 +6,14 @@ import os
 import sqlite3
 import threading
 import weakref
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from radrag.errors import IndexStateError
+from radrag.indexes.forking import Connection, Lock, connect
 
 BUSY_MS: Final = 10_000
 _FULL = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_NOMEM)
@@ -18,11 +21,6 @@ _BUSY = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_PROTOCOL)
 _READ_ONLY = (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM)
 _LOG_BYTES = 64 << 20
 _TRIES, _TRY_MS = 10, 100  # for readers that began before
-_inherited: list[object] = []
-
-
-class _Connection(sqlite3.Connection):
-    """A connection that can be referred to weakly."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,13 +33,18 @@ class _Held:
         seen: What the file was when it was opened without locks; None if it has locks.
     """
 
-    connection: _Connection
+    connection: Connection
     process: int
     seen: tuple[int, ...] | None
 
-    def __del__(self) -> None:  # a connection stands in a circle of references, so it would be closed much later
-        if self.process == os.getpid():
-            self.connection.close()
+    # A connection stands in a circle of references, so it would be closed much later. When the interpreter ends, the
+    # names of this module may be gone already.
+    def __del__(self, process: Callable[[], int] = os.getpid) -> None:
+        if self.process == process() and self.connection.lock.acquire(blocking=False):
+            try:
+                self.connection.close()
+            finally:
+                self.connection.lock.release()
 
 
 class Connections:
@@ -55,26 +58,29 @@ class Connections:
     """
 
     def __init__(self, path: Path) -> None:
-        self.path, self._closed = path, False
+        self.path, self._closed, self._longest = path, False, 0
+        self._lock = Lock()
         self._begin()
 
     def _begin(self) -> None:
-        self._process, self._longest = os.getpid(), 0
         self._local = threading.local()
-        self._lock = threading.Lock()
-        self._all: weakref.WeakSet[_Connection] = weakref.WeakSet()
+        self._all: weakref.WeakSet[Connection] = weakref.WeakSet()
+        self._process = os.getpid()
 
-    def mine(self) -> sqlite3.Connection:
-        """Return this thread's connection, opened if need be; a file that is not there is not made."""
-        if self._closed:
-            raise IndexStateError(f"{self.path} was closed; open it again")
+    def mine(self) -> Connection:
+        """Return this thread's connection, opened if need be; a file that is not there is not made.
+
+        Whoever calls it holds its lock meanwhile, and asks ``refuse_closed`` first.
+        """
+        self.refuse_closed()
         if self._process != os.getpid():
-            # A connection must not cross a fork, nor be closed on the other side: it stays open there, unused.
-            _inherited.extend([self._local, *self._all])
-            self._begin()
+            with self._lock:
+                if self._process != os.getpid():
+                    self._begin()  # what was inherited was closed when this process began
         held: _Held | None = getattr(self._local, "held", None)
         if held is not None and not held.connection.in_transaction and self._is_stale(held):
-            held.connection.close()
+            with held.connection.lock:
+                held.connection.close()
             held = None
         if held is None:
             try:
@@ -85,19 +91,36 @@ class Connections:
                 raise
         return held.connection
 
+    def refuse_closed(self) -> None:
+        """Refuse to go on after ``close``, by whichever thread."""
+        if self._closed:
+            raise IndexStateError(f"{self.path} was closed; open it again")
+
+    @contextmanager
+    def writing(self) -> Iterator[None]:
+        """Let no other thread close this thread's connection, or fork, inside."""
+        connection = self.mine()
+        with connection.lock:
+            connection.writing = True
+            try:
+                yield
+            finally:
+                connection.writing = False
+
     def was_overtaken(self) -> bool:
         """Return whether another process wrote a file that this thread reads without locks."""
         held: _Held | None = getattr(self._local, "held", None)
         return held is not None and self._is_stale(held)
 
     def close(self) -> None:
-        """Close those of every thread, for good."""
-        self._closed = True
-        if self._process != os.getpid():
-            return
+        """Close those of every thread, for good, after the call each is in, or the transaction that writes."""
         with self._lock:
-            for connection in list(self._all):
-                connection.close()
+            self._closed = True
+            connections = list(self._all)
+        if self._process == os.getpid():
+            for connection in connections:
+                with connection.lock:
+                    connection.close()
 
     def _is_stale(self, held: _Held) -> bool:
         return held.seen is not None and held.seen != _seen(self.path)
@@ -106,24 +129,30 @@ class Connections:
         seen = None
         connection = self._connect("mode=rw")
         try:
-            connection.execute("PRAGMA journal_mode = WAL")
+            with connection.lock:
+                self.refuse_closed()
+                connection.execute("PRAGMA journal_mode = WAL")
         except sqlite3.OperationalError as error:
-            connection.close()
+            with connection.lock:
+                connection.close()
             if code(error) not in _READ_ONLY or self._log().is_file() or os.access(self.path.parent, os.W_OK):
                 raise
             seen = _seen(self.path)
             connection = self._connect("immutable=1")
-        for pragma in ("foreign_keys = ON", "synchronous = FULL", "cell_size_check = ON"):
-            connection.execute(f"PRAGMA {pragma}")
+        with connection.lock:
+            self.refuse_closed()
+            for pragma in ("foreign_keys = ON", "synchronous = FULL", "cell_size_check = ON"):
+                connection.execute(f"PRAGMA {pragma}")
         return _Held(connection, self._process, seen)
 
-    def _connect(self, option: str) -> _Connection:
-        found = sqlite3.connect(
-            f"{self.path.absolute().as_uri()}?{option}", uri=True, isolation_level=None, timeout=BUSY_MS / 1000,
-            check_same_thread=False, factory=_Connection,
-        )  # fmt: skip
+    def _connect(self, option: str) -> Connection:
+        found = connect(f"{self.path.absolute().as_uri()}?{option}", seconds=BUSY_MS / 1000, uri=True)
         with self._lock:
             self._all.add(found)
+            closed = self._closed
+        if closed:
+            with found.lock:
+                found.close()
         return found
 
     def _log(self) -> Path:
@@ -141,18 +170,22 @@ class Connections:
             return
         if size <= max(self._longest, _LOG_BYTES):
             return
-        connection = self.mine()
-        connection.execute(f"PRAGMA busy_timeout = {_TRY_MS}")
         try:
-            # Anew each time: SQLite would go on waiting for a place that later readers have taken over meanwhile.
-            for _ in range(_TRIES):
-                ((busy, *_),) = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
-                if not busy:
-                    break
-        except sqlite3.OperationalError:
+            connection = self.mine()
+        except IndexStateError:  # another thread closed it since
             return
-        finally:
-            connection.execute(f"PRAGMA busy_timeout = {BUSY_MS}")
+        with connection.lock:
+            connection.execute(f"PRAGMA busy_timeout = {_TRY_MS}")
+            try:
+                # Anew each time: SQLite would go on waiting for a place that later readers have taken over meanwhile.
+                for _ in range(_TRIES):
+                    ((busy, *_),) = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+                    if not busy:
+                        break
+            except sqlite3.OperationalError:
+                return
+            finally:
+                connection.execute(f"PRAGMA busy_timeout = {BUSY_MS}")
         self._longest = 2 * size if busy else 0  # beside a reader that stays, not every write shall wait
 
 

@@ -9,7 +9,8 @@ from typing import Any
 
 from radrag.errors import IndexStateError
 from radrag.indexes.arrays import sync
-from radrag.indexes.database import Database, only_writer
+from radrag.indexes.database import Database
+from radrag.indexes.writer_lock import only_writer
 
 _FILE, _DRAFT = "store.sqlite", ".new"
 _UNFINISHED = {_DRAFT, "revision", "writer.lock", "writer.lock-journal"}  # what creation leaves if it is killed

@@ -12,19 +12,23 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from radrag.corpora.values import json_value
 from radrag.errors import IndexCorruptError, IndexMismatchError, IndexStateError
 from radrag.indexes.arrays import sync
-from radrag.indexes.connections import Connections, code, not_damage
+from radrag.indexes.connections import Connections, not_damage
+from radrag.indexes.forking import Connection
 
 _SCHEMA = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL, sha256 TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE documents (
     id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, title TEXT NOT NULL, kind TEXT NOT NULL,
-    text TEXT NOT NULL, sections TEXT NOT NULL, metadata TEXT NOT NULL, version INTEGER, doi TEXT,
-    retracted INTEGER NOT NULL, sha256 BLOB NOT NULL, flags TEXT NOT NULL, seal BLOB NOT NULL
+    text TEXT NOT NULL, sections TEXT NOT NULL, metadata TEXT NOT NULL, version INTEGER,
+    left_out INTEGER NOT NULL, sha256 BLOB NOT NULL, flags TEXT NOT NULL, seal BLOB NOT NULL
 );
-CREATE INDEX documents_doi ON documents (doi) WHERE doi IS NOT NULL;
-CREATE INDEX documents_retracted ON documents (id) WHERE retracted;
+CREATE INDEX documents_left_out ON documents (left_out, flags) WHERE left_out;
+CREATE TABLE other_names (
+    other_name TEXT NOT NULL, document INTEGER NOT NULL, PRIMARY KEY (other_name, document)
+) WITHOUT ROWID;
 CREATE TABLE passages (
     id INTEGER PRIMARY KEY, document INTEGER NOT NULL REFERENCES documents (id),
     first INTEGER NOT NULL, last INTEGER NOT NULL, path TEXT NOT NULL, seal BLOB NOT NULL
@@ -44,8 +48,6 @@ CREATE INDEX notices_origin ON notices (origin);
 """
 _BATCH = 500
 _MUCH_FREE = 0.2
-_REMOVED = "was removed by another process or thread while it was waited for; try again"
-_LOCK_SECONDS = 1.0  # a note is set sooner than that; who waits for a build is told at once
 
 
 class Database:
@@ -66,11 +68,13 @@ class Database:
         try:
             if create:
                 path.touch(exist_ok=False)
-                self._connection.executescript(f"BEGIN; {_SCHEMA} COMMIT;")
-            columns = [row[1] for row in self._connection.execute("PRAGMA table_info(meta)")]
-            if columns == ["key", "value"]:
-                raise IndexMismatchError(f"{path} was made by an earlier version of radrag; build the index again")
-            self._connection.execute("SELECT COUNT(*) FROM meta")
+            with self._connection.lock:
+                if create:
+                    self._connection.executescript(f"BEGIN; {_SCHEMA} COMMIT;")
+                columns = [row[1] for row in self._connection.execute("PRAGMA table_info(meta)")]
+                if columns == ["key", "value"]:
+                    raise IndexMismatchError(f"{path} was made by an earlier version of radrag; build the index again")
+                self._connection.execute("SELECT COUNT(*) FROM meta").fetchall()
             self._check_revision()
         except sqlite3.DatabaseError as error:
             self.close()
@@ -82,7 +86,7 @@ class Database:
             raise
 
     @property
-    def _connection(self) -> sqlite3.Connection:
+    def _connection(self) -> Connection:
         return self._connections.mine()
 
     def close(self) -> None:
@@ -96,8 +100,8 @@ class Database:
             IndexStateError: If its log could not be emptied, as on a full disk.
         """
         try:
-            with self._damage():
-                ((busy, *_),) = self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+            with self._damage() as connection:
+                ((busy, *_),) = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
         finally:
             self.close()
         log = self.path.with_name(f"{self.path.name}-wal")
@@ -108,17 +112,18 @@ class Database:
     @contextmanager
     def transaction(self) -> Iterator[None]:
         """Make everything inside visible at once, or nothing of it; counts a new revision."""
-        with self._damage():
-            self._connection.execute("BEGIN IMMEDIATE")
-        try:
-            yield
-            revision = (self.get("revision") or 0) + 1
-            self.set("revision", revision)
-            with self._damage():
-                self._connection.execute("COMMIT")
-        except BaseException:
-            self._roll_back()
-            raise
+        with self._connections.writing():
+            with self._damage() as connection:
+                connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+                revision = (self.get("revision") or 0) + 1
+                self.set("revision", revision)
+                with self._damage() as connection:
+                    connection.execute("COMMIT")
+            except BaseException:
+                self._roll_back()
+                raise
         try:
             self._promise(revision)
         except OSError as error:
@@ -133,30 +138,34 @@ class Database:
         """Let everything read inside come from one state, whatever is written meanwhile; snapshots may be nested.
 
         Raises:
-            IndexStateError: If the file is read without locks, as on a read-only medium, and was written meanwhile.
+            IndexStateError: If the file is read without locks, as on a read-only medium, and was written meanwhile;
+                or if the process was forked in between.
         """
-        with self._damage():
-            nested = self._connection.in_transaction
+        with self._damage() as connection:
+            nested = connection.in_transaction
             if not nested:
-                self._connection.execute("BEGIN")
+                connection.execute("BEGIN")
         if nested:
             yield
             return
         try:
             yield
         except Exception as error:
-            self._refuse_mixture(error)
+            self._refuse_mixture(connection, error)
             raise
         else:
-            self._refuse_mixture(None)
+            self._refuse_mixture(connection, None)
         finally:
             self._roll_back()
 
     def _roll_back(self) -> None:
-        if self._connection.in_transaction:  # SQLite itself rolls back after some errors
-            self._connection.execute("ROLLBACK")
+        with self._damage() as connection:
+            if connection.in_transaction:  # SQLite itself rolls back after some errors
+                connection.execute("ROLLBACK")
 
-    def _refuse_mixture(self, error: Exception | None) -> None:
+    def _refuse_mixture(self, begun: Connection, error: Exception | None) -> None:
+        if self._connection is not begun:
+            raise IndexStateError(f"this process was forked while {self.path} was read; read it again") from error
         if self._connections.was_overtaken():
             raise IndexStateError(f"{self.path} was written while it was read without locks; read it again") from error
 
@@ -166,8 +175,8 @@ class Database:
         Raises:
             IndexCorruptError: If SQLite finds the file damaged.
         """
-        with self._damage():
-            return self._connection.execute(statement, parameters).fetchall()
+        with self._damage() as connection:
+            return connection.execute(statement, parameters).fetchall()
 
     def one(self, statement: str, parameters: Sequence[Any] = ()) -> Any:
         """Return the first row of a query, or None."""
@@ -184,13 +193,13 @@ class Database:
 
     def run(self, statement: str, parameters: Sequence[Any] = ()) -> int:
         """Change rows; return how many."""
-        with self._damage():
-            return self._connection.execute(statement, parameters).rowcount
+        with self._damage() as connection:
+            return connection.execute(statement, parameters).rowcount
 
     def run_many(self, statement: str, rows: Iterable[Sequence[Any]]) -> None:
         """Change rows, a parameter set each."""
-        with self._damage():
-            self._connection.executemany(statement, rows)
+        with self._damage() as connection:
+            connection.executemany(statement, rows)
 
     def get(self, key: str) -> Any:
         """Return a setting, or None.
@@ -220,7 +229,8 @@ class Database:
     def problems(self) -> Iterator[str]:
         """Yield what SQLite's own check finds, and settings and the note of the revision that were altered."""
         try:
-            found = [line for (line,) in self._connection.execute("PRAGMA integrity_check")]
+            with self._connection.lock:
+                found = [line for (line,) in self._connection.execute("PRAGMA integrity_check")]
             yield from (f"{self.path}: {line}" for line in found if line != "ok")
         except sqlite3.DatabaseError as error:
             yield f"{self.path}: {error}"
@@ -261,10 +271,13 @@ class Database:
             )
 
     @contextmanager
-    def _damage(self) -> Iterator[None]:
-        """Tell damage to the file from what the machine or the caller did."""
+    def _damage(self) -> Iterator[Connection]:
+        """Give this thread's connection for a call; tell damage to the file from what the machine or the caller did."""
         try:
-            yield
+            connection = self._connections.mine()
+            with connection.lock:
+                self._connections.refuse_closed()
+                yield connection
         except (sqlite3.IntegrityError, sqlite3.ProgrammingError):
             raise
         except sqlite3.DatabaseError as error:
@@ -273,66 +286,12 @@ class Database:
             raise IndexCorruptError(f"{self.path} cannot be read ({error}); rebuild the index") from error
 
 
-@contextmanager
-def only_writer(
-    folder: Path, *, name: str = "writer.lock", seconds: float = _LOCK_SECONDS, busy: str | None = None
-) -> Iterator[None]:
-    """Hold the right to write an index; it ends with the process, however that ends.
-
-    Args:
-        folder: Folder of the index.
-        name: The file in it that is locked.
-        seconds: How long to wait for who has it.
-        busy: What to say if another has it.
-
-    Raises:
-        IndexStateError: If another process or index object has it, or the folder cannot be written.
-    """
-    lock = folder / name
-    with _lock_errors(folder, lock, busy):
-        connection = sqlite3.connect(lock, isolation_level=None, timeout=seconds)
-    try:
-        with _lock_errors(folder, lock, busy):
-            opened = _inode(lock)
-            connection.execute("BEGIN EXCLUSIVE")
-        if _inode(lock) != opened:  # who held it removed it with the index; another may hold its successor
-            raise IndexStateError(f"{lock} {_REMOVED}")
-        if not os.access(lock, os.W_OK):  # SQLite only reads it then, and holds nothing
-            raise IndexStateError(f"{lock} cannot be written; it needs permission to write the folder and its files")
-        yield
-    finally:
-        connection.close()
-
-
-@contextmanager
-def _lock_errors(folder: Path, lock: Path, busy: str | None) -> Iterator[None]:
-    try:
-        yield
-    except sqlite3.DatabaseError as error:
-        if code(error) == sqlite3.SQLITE_NOTADB:
-            raise IndexStateError(f"{lock} was altered; delete that file and try again") from error
-        if busy is not None and code(error) == sqlite3.SQLITE_BUSY:
-            raise IndexStateError(busy) from error
-        if code(error) == sqlite3.SQLITE_IOERR and not lock.exists():
-            raise IndexStateError(f"{lock} {_REMOVED}") from error
-        if (state := not_damage(error, folder)) is not None:
-            raise state from error
-        raise
-
-
-def _inode(path: Path) -> int:
-    try:
-        return path.stat().st_ino
-    except FileNotFoundError:
-        return 0
-
-
 def dump(value: Any) -> str:
     """Return canonical JSON."""
     if isinstance(value, Mapping):
         value = dict(value)
     try:
-        return json.dumps(value, ensure_ascii=False, sort_keys=True, allow_nan=False)
+        return json.dumps(value, ensure_ascii=False, sort_keys=True, allow_nan=False, default=json_value)
     except (TypeError, ValueError) as error:
         raise ValueError(f"metadata must be JSON values, got {value!r} ({error})") from error
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import threading
 import weakref
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from radrag.indexes.ann import KIND, Approximate, admit, train
+from radrag.indexes.forking import Lock
 from radrag.indexes.scattered import LARGE, ScatteredRows
 
 MIN_ANN_ROWS = 20_000  # below it exact search takes 1 ms at 256 dimensions, and the float32 rows it keeps 20 MB
@@ -120,7 +120,7 @@ class DenseSegment:
         self._wide: NDArray[np.float32] | None = None
         self._opened: Approximate | None = None
         self._masks: tuple[tuple[Any, int, Any], ...] = ()
-        self._lock = threading.Lock()
+        self._lock = Lock()
 
     def __len__(self) -> int:
         return len(self._vectors)

@@ -13,10 +13,12 @@ from numpy.typing import NDArray
 
 from radrag.errors import IndexCorruptError, IndexMismatchError, ModelError
 from radrag.indexes.connections import not_damage
+from radrag.indexes.forking import connect
 from radrag.protocols import Encoder, Kind
 
 CACHE = "embeddings.sqlite"
 _AT_ONCE = 256
+_LENGTHS_DIFFER = 1e-2  # half precision makes some 1e-3 of that
 _SEAL = 4  # bytes after each vector
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS encoder (fingerprint TEXT PRIMARY KEY) WITHOUT ROWID;
@@ -28,13 +30,21 @@ def checked_vectors(encoder: Encoder, texts: Sequence[str], kind: Kind) -> NDArr
     """Return an encoder's vectors, float32 ``[n, dim]``.
 
     Raises:
-        ModelError: If it returned anything else.
+        ModelError: If it returned anything else, or a vector whose length is neither about 1 nor 0: its products with
+            others would be no cosines.
     """
     vectors = np.asarray(encoder.encode(texts, kind), dtype=np.float32)
     if vectors.shape != (expected := (len(texts), encoder.dim)):
         raise ModelError(f"the encoder returned vectors of shape {vectors.shape}, expected {expected}")
     if not np.isfinite(vectors).all():
         raise ModelError("the encoder returned a vector that is not finite; check its weights and its input")
+    lengths = np.linalg.norm(vectors.astype(np.float64), axis=1)
+    wrong = lengths[(np.abs(lengths - 1) > _LENGTHS_DIFFER) & vectors.any(axis=1)]
+    if wrong.size:
+        raise ModelError(
+            f"the encoder {encoder.fingerprint} returned a vector of length {wrong[0]:.6g}, expected 1 or all zeros; "
+            "let it normalise what it returns: vectors / numpy.linalg.norm(vectors, axis=1, keepdims=True)"
+        )
     return vectors
 
 
@@ -88,14 +98,14 @@ class CachedEncoder:
         wanted = list(dict.fromkeys(keys))
         with self._open() as database:
             known = self._stored(database, wanted)
-            missing = [key for key in wanted if key not in known]
-            for start in range(0, len(missing), _AT_ONCE):
-                part = missing[start : start + _AT_ONCE]
-                vectors = checked_vectors(self._encoder, [first[key] for key in part], kind).astype("<f4", copy=False)
-                made = [(key, _sealed(key, vector.tobytes())) for key, vector in zip(part, vectors, strict=True)]
-                with database:
-                    database.executemany("INSERT OR REPLACE INTO vectors VALUES (?, ?)", made)
-                known.update(made)
+        missing = [key for key in wanted if key not in known]
+        for start in range(0, len(missing), _AT_ONCE):
+            part = missing[start : start + _AT_ONCE]
+            vectors = checked_vectors(self._encoder, [first[key] for key in part], kind).astype("<f4", copy=False)
+            made = [(key, _sealed(key, vector.tobytes())) for key, vector in zip(part, vectors, strict=True)]
+            with self._open() as database:  # not while the encoder runs, whose errors are its own
+                database.executemany("INSERT OR REPLACE INTO vectors VALUES (?, ?)", made)
+            known.update(made)
         table = np.frombuffer(b"".join(known[key][:-_SEAL] for key in keys), dtype="<f4")
         return table.reshape(len(keys), self.dim).astype(np.float32)
 
@@ -116,13 +126,14 @@ class CachedEncoder:
 
 
 class _Closing:
-    """A connection for one ``with`` block, committed at its end and closed."""
+    """A connection for one ``with`` block, committed at its end and closed; a fork waits for that."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
 
     def __enter__(self) -> sqlite3.Connection:
-        self._connection = sqlite3.connect(self._path, timeout=30)
+        self._connection = connect(self._path, seconds=30, autocommit=False)
+        self._connection.lock.acquire()
         return self._connection
 
     def __exit__(self, kind: object, error: object, trace: object) -> None:
@@ -131,6 +142,7 @@ class _Closing:
                 self._connection.commit()
         finally:
             self._connection.close()
+            self._connection.lock.release()
         if isinstance(error, sqlite3.DatabaseError):
             raise not_damage(error, self._path) or IndexCorruptError(
                 f"{self._path} cannot be read ({error}); delete the file"

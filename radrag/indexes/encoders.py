@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from radrag.errors import ModelError, require
+from radrag.indexes.forking import no_fork
 from radrag.indexes.minilm import minilm_folder
 from radrag.indexes.vectors import folder_hash, modules_hash, unit_vectors
 from radrag.protocols import Encoder, Kind
@@ -49,7 +50,8 @@ class StaticEncoder:
     def encode(self, texts: Sequence[str], kind: Kind) -> NDArray[np.float32]:
         """Return unit vectors ``[n, dim]``; queries and passages are treated alike."""
         del kind
-        return unit_vectors(self._model.encode(list(texts), max_length=None, use_multiprocessing=False))
+        with no_fork:
+            return unit_vectors(self._model.encode(list(texts), max_length=None, use_multiprocessing=False))
 
     def table(self) -> tuple[Any, NDArray[np.float32], int | None]:
         """Return the tokenizer, the vector of each token, float32 ``[tokens, dim]``, and the id of those unknown."""

@@ -13,8 +13,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from radrag.corpora.pubmed_selection import Selection
 from radrag.corpora.pubmed_server import Fetched, PubmedFile, Source
 from radrag.errors import CorpusError, IndexStateError
-from radrag.indexes.database import only_writer
 from radrag.indexes.pubmed_apply import Applier, Noted, SyncedIndex
+from radrag.indexes.writer_lock import only_writer
 
 _NOTE = "pubmed"
 _LOOKED_AT = 5

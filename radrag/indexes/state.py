@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
@@ -13,8 +12,9 @@ from numpy.typing import NDArray
 from radrag.errors import IndexCorruptError
 from radrag.indexes.bm25 import Statistics
 from radrag.indexes.database import Database
-from radrag.indexes.facets import NUMBER, TEXT, facet_mask, refuse_type, refuse_types, split_where
-from radrag.indexes.filters import COLUMNS, Where
+from radrag.indexes.facets import NUMBER, TEXT, facet_mask, facet_values, refuse_type, refuse_types, split_where
+from radrag.indexes.filters import COLUMNS, Member, Where
+from radrag.indexes.forking import Lock
 from radrag.indexes.ledger import Ledger, SegmentEntry
 from radrag.indexes.searcher import Masks, Searcher, SearchSettings
 from radrag.indexes.segments import Segment, read_segment, retry_missing
@@ -23,6 +23,7 @@ from radrag.protocols import Encoder
 
 T = TypeVar("T")
 _MAX_MASKS = 16
+_SEGMENTS = "segments"
 
 
 class State:
@@ -47,7 +48,7 @@ class State:
         ]
         self._list = [segment for _, segment in self.segments]
         self._live: Masks = self._without(ledger.dead(), [None] * len(self._list))
-        self._shown: Masks = self._without(self._store.retracted_passages(), self._live)
+        self._shown: Masks = self._without(self._store.passages_left_out(), self._live)
         rows, terms = ledger.counted()
         found = sum(s.rows if m is None else int(m.sum()) for s, m in zip(self._list, self._live, strict=True))
         if found != rows:
@@ -56,7 +57,7 @@ class State:
         how = SearchSettings(**settings["search"])
         self.searcher = Searcher(self._list, self._live, statistics, encoder, how, self._shown)
         self._masks: dict[str, Masks] = {}
-        self._lock = threading.Lock()
+        self._lock = Lock()
 
     def masks(self, where: Where, include_retracted: bool) -> Masks:
         """Return for each segment which rows a filter admits, None for all; the last few filters are remembered."""
@@ -73,8 +74,19 @@ class State:
                 self._masks[key] = found
         return found
 
+    def values(self, field: str) -> list[str]:
+        """Return the texts that a facet has in any segment, sorted.
+
+        Raises:
+            ValueError: If it is no facet.
+        """
+        if field not in self._facets:
+            raise ValueError(f"field must be a facet, one of {', '.join(self._facets)}, got {field!r}")
+        return sorted({value for segment in self._list for value in facet_values(segment.facets, field)})
+
     def _admitted(self, where: Where, base: Masks) -> Masks:
         quick, slow = split_where(where, self._facets)
+        self._refuse_text_alone(where)
         numbers = self._store.matching(slow) if slow else None
         if numbers is not None and not numbers.size:
             self._refuse_unknown(slow)
@@ -89,6 +101,16 @@ class State:
         if quick and not any(mask.any() for mask in admitted):
             refuse_types([(one.facets, shown) for one, shown in zip(self._list, self._live, strict=True)], quick)
         return admitted
+
+    def _refuse_text_alone(self, where: Where) -> None:
+        """Refuse to look for a ``Member`` where a document has text in no list: one asks for a part of it, maybe."""
+        for field in (field for field, wanted in where.items() if isinstance(wanted, Member)):
+            statement = "SELECT name FROM documents WHERE ? OR json_type(metadata, ?) = 'text' LIMIT 1"
+            if (found := self._db.one(statement, (field in COLUMNS, f"$.{field}"))) is not None:
+                raise ValueError(
+                    f"filter field {field!r}: 'contains' finds members of lists, but document {found[0]!r} has text in "
+                    "no list there, of which parts cannot be found; say '==' and the whole text"
+                )
 
     def _refuse_unknown(self, where: Where) -> None:
         """Refuse a filter on a field that no document has, or has only with values of another type.
@@ -139,7 +161,7 @@ class States:
     def __init__(self, path: Path, database: Database, encoder: Encoder) -> None:
         self._path, self._db, self._encoder = path, database, encoder
         self._last: State | None = None
-        self._lock = threading.Lock()
+        self._lock = Lock()
 
     def read(self, use: Callable[[State], T]) -> T:
         """Let a function see the last whole state, with the store held at it."""
@@ -148,7 +170,7 @@ class States:
             with self._db.snapshot():
                 return use(self._current())
 
-        return retry_missing(once)
+        return retry_missing(self._path / _SEGMENTS, once)
 
     def _current(self) -> State:
         state, revision = self._last, self._db.get("revision")
@@ -160,7 +182,7 @@ class States:
 
 
 def _read(path: Path, entry: SegmentEntry, dim: int) -> Segment:
-    return read_segment(path / "segments" / entry.folder, entry, dim)
+    return read_segment(path / _SEGMENTS / entry.folder, entry, dim)
 
 
 def any_dead(live: Masks) -> bool:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import json
-import threading
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from numpy.typing import NDArray
 
 from radrag.errors import ModelError, require
 from radrag.indexes.encoders import STATIC, StaticEncoder
+from radrag.indexes.forking import Lock
 from radrag.indexes.function_words import STOPWORDS
 from radrag.indexes.minilm import minilm_folder
 
@@ -64,7 +64,7 @@ class _Remembered:
 
     def __init__(self, most: int) -> None:
         self._kept: OrderedDict[str, TokenStates] = OrderedDict()
-        self._held, self._most, self._lock = 0, most, threading.Lock()
+        self._held, self._most, self._lock = 0, most, Lock()
 
     def read(self, texts: Sequence[str], read: Callable[[list[str]], Sequence[TokenStates]]) -> list[TokenStates]:
         """Return the states of texts, in their order; those that are not kept are read."""

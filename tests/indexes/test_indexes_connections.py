@@ -20,10 +20,10 @@ from typer.testing import CliRunner
 
 from radrag.cli import app
 from radrag.errors import IndexCorruptError, IndexStateError
-from radrag.indexes import changes, connections, creation, database, dense, merging
+from radrag.indexes import changes, connections, creation, database, dense, merging, writer_lock
 from radrag.indexes.changes import discard
-from radrag.indexes.database import only_writer
 from radrag.indexes.hybrid import HybridIndex
+from radrag.indexes.writer_lock import only_writer
 from radrag.types import Document
 
 
@@ -164,7 +164,7 @@ ONLY_LOCKED = """
 import os, sys
 from pathlib import Path
 from radrag.errors import IndexStateError
-from radrag.indexes.database import only_writer
+from radrag.indexes.writer_lock import only_writer
 if os.geteuid() == 0:
     os.setuid(65534)
 try:
@@ -191,6 +191,8 @@ def test_a_mixture_of_two_states_is_refused(folder: Path, toy: Any, monkeypatch:
     connect = connections.Connections._connect
 
     class Refused:
+        lock = threading.RLock()
+
         def execute(self, _: str) -> None:
             error = sqlite3.OperationalError("attempt to write a readonly database")
             error.sqlite_errorcode = sqlite3.SQLITE_READONLY_DIRECTORY
@@ -375,7 +377,7 @@ def test_a_lock_that_was_removed_meanwhile_is_worth_nothing(
     folder: Path, monkeypatch: pytest.MonkeyPatch, successor: bool
 ) -> None:
     """Another process may hold the file that now has its name."""
-    inode = database._inode
+    inode = writer_lock._inode
     lock = folder / "writer.lock"
 
     def removed(path: Path) -> int:
@@ -386,7 +388,7 @@ def test_a_lock_that_was_removed_meanwhile_is_worth_nothing(
             path.touch()
         return found
 
-    monkeypatch.setattr(database, "_inode", removed)
+    monkeypatch.setattr(writer_lock, "_inode", removed)
     with pytest.raises(IndexStateError, match="was removed by another process"), only_writer(folder):
         pass
     assert lock.exists() == successor
@@ -395,7 +397,7 @@ def test_a_lock_that_was_removed_meanwhile_is_worth_nothing(
 
 
 def test_an_error_is_not_its_own_cause(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(database, "not_damage", lambda *_: None)
+    monkeypatch.setattr(writer_lock, "not_damage", lambda *_: None)
     with only_writer(folder), pytest.raises(sqlite3.OperationalError) as caught, only_writer(folder, seconds=0):
         pass
     assert caught.value.__cause__ is None
@@ -629,7 +631,7 @@ def lines(path: Path, count: int, end: str = "") -> Path:
 
 
 def test_a_build_that_fails_leaves_no_empty_index(tmp_path: Path) -> None:
-    broken = lines(tmp_path / "broken.jsonl", 3, "{")
+    broken = lines(tmp_path / "broken.jsonl", 0, "{")
     assert "broken.jsonl" in build(tmp_path / "i", broken, code=1)
     assert not (tmp_path / "i").exists()
     (tmp_path / "many").mkdir()
@@ -644,16 +646,16 @@ def test_a_build_that_stops_says_how_to_go_on(tmp_path: Path, monkeypatch: pytes
     from radrag.indexes.writing import Writer
 
     source = lines(tmp_path / "long.jsonl", 1030)
-    add, calls = Writer.add, []
+    update, calls = Writer.update, []
 
     def interrupted(*arguments: Any) -> Any:
         calls.append(1)
         if len(calls) == 2:
             raise KeyboardInterrupt
-        return add(*arguments)
+        return update(*arguments)
 
     with monkeypatch.context() as patched:
-        patched.setattr(Writer, "add", interrupted)
+        patched.setattr(Writer, "update", interrupted)
         said = build(tmp_path / "i", source, code=1)
     assert "is not finished; run the same command again" in said
     with HybridIndex.open(tmp_path / "i") as index:
