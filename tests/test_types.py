@@ -3,7 +3,7 @@ from dataclasses import FrozenInstanceError, replace
 
 import pytest
 
-from radrag.corpora.retractions import is_retracted
+from radrag.corpora.retractions import is_evidence
 from radrag.types import (
     NOTICE,
     Answer,
@@ -113,5 +113,5 @@ def test_label_result_prints_and_is_json() -> None:
 def test_a_field_retracted_is_read_not_taken_for_true(said: object, retracted: bool) -> None:
     metadata = {"retracted": said}
     passage = Passage("a", 0, 4, "text", metadata=metadata)
-    assert Document("a", "text", metadata=metadata).retracted is is_retracted(passage) is retracted
-    assert is_retracted(replace(passage, flags=("retracted",)))
+    assert Document("a", "text", metadata=metadata).retracted is (not is_evidence(passage)) is retracted
+    assert not is_evidence(replace(passage, flags=("retracted",)))

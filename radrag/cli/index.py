@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from radrag.cli.app import complain, fail, show
+from radrag.cli.filters import Names
 from radrag.cli.sources import check, left_out, read, updated
 
 if TYPE_CHECKING:
@@ -78,11 +79,13 @@ def build(
         if not resumed:
             made.set_note("build", {**begun, "done": False})
         documents = read(sources, failures, ignored, deletions)
-        report = made.add(documents, skip_existing=resumed, progress=not as_json)
+        report = made.update(documents, progress=not as_json)  # ids are unique; what was mended since is replaced
         if not failures:
             made.set_note("build", {**begun, "done": True})
     if failures and discard(index):
         complain(f"nothing could be added, so no index was left in {index}")
+    elif failures:
+        complain(f"{index} is not finished; mend what failed and run the same command again, and it goes on")
     _finish({**report, **left_out(deletions)}, failures, ignored, as_json)
 
 
@@ -115,9 +118,10 @@ def _going_on(made: HybridIndex, index: Path) -> Iterator[None]:
         made.close()
         if discard(index):
             raise
-        complain(f"{index} is not finished; run the same command again and it goes on where it stopped")
         if isinstance(error, KeyboardInterrupt):
+            complain(f"{index} is not finished; run the same command again and it goes on where it stopped")
             raise typer.Exit(1) from error
+        complain(f"{index} is not finished; mend what went wrong and run the same command again, and it goes on")
         raise
 
 
@@ -141,7 +145,7 @@ def add(
     ignored: list[Path] = []
     deletions: list[Document] = []
     with HybridIndex.open(index) as opened:
-        documents = read(sources, failures, ignored, deletions)
+        documents = read(sources, failures, ignored, deletions, every_state=update)
         if update:
             report = updated(opened, documents, deletions, progress=not as_json)
         else:
@@ -156,7 +160,7 @@ def delete(
     ids: Annotated[list[str], typer.Argument(help="Ids of documents, such as PMID:29355075.", metavar="ID...")],
     as_json: Json = False,
 ) -> None:
-    """Delete documents from an index."""
+    """Delete documents from an index; what notices among them say of other articles stays true."""
     from radrag.indexes.hybrid import HybridIndex
 
     with HybridIndex.open(index) as opened:
@@ -191,23 +195,25 @@ def search(
     ] = None,
     mesh: Annotated[list[str] | None, typer.Option(help="Only with this MeSH heading; may be repeated.")] = None,
     language: Annotated[str | None, typer.Option(help="Only in this language, such as eng.")] = None,
+    journal: Annotated[
+        list[str] | None, typer.Option(help="Only of this journal, by its full title; may be repeated.")
+    ] = None,
+    source: Annotated[list[str] | None, typer.Option(help="Only of this source; may be repeated.")] = None,
     per_document: Annotated[int | None, typer.Option(help="Most passages of one document.")] = None,
     include_retracted: Annotated[
-        bool, typer.Option("--include-retracted", help="Show retracted ones, marked.")
+        bool,
+        typer.Option("--include-retracted", help="Show retracted ones and notices of retraction or concern, marked."),
     ] = False,
     exact: Annotated[bool, typer.Option("--exact", help="Compare with every vector.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Find passages."""
+    """Find passages. Filters take names without regard to case."""
     from radrag.indexes.hybrid import HybridIndex
 
-    named = {"kind": kind, "type": publication_type, "mesh": mesh, "language": language}
-    for option, value in named.items():
-        if any(not one.strip() for one in ([value] if isinstance(value, str) else value or ())):
-            fail(f"--{option} is empty; give what to look for, or leave the option out to search everything")
-    given = {"year": _years(years), "publication_types": named.pop("type"), **named}
-    where = {name: value for name, value in given.items() if value}
+    asked = Names(kind=kind, type=publication_type, mesh=mesh, language=language, journal=journal, source=source)
+    given = _years(years)
     with HybridIndex.open(index) as opened:
+        where = {**asked.where(opened), **({} if given is None else {"year": given})}
         hits = opened.search(
             query, k=k, where=where, mode=mode, per_document=per_document, include_retracted=include_retracted,
             exact=exact,

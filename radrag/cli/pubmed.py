@@ -12,6 +12,7 @@ import typer
 
 from radrag.cli.app import complain, fail, show
 from radrag.cli.index import Folder, Json
+from radrag.errors import CorpusError
 
 if TYPE_CHECKING:
     from radrag.corpora.pubmed_selection import Selection
@@ -155,16 +156,22 @@ def retractions(
     fewer: Annotated[
         bool, typer.Option("--fewer", help="Take the file though it has far fewer notices than the one before.")
     ] = False,
+    skip_damaged: Annotated[
+        bool, typer.Option("--skip-damaged", help="Leave out rows that cannot be read, and name them.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Take retractions, concerns and corrections from a file, in the place of those of an earlier one.
 
-    A file with no notices, or far fewer than the index has, is refused: it would lift retractions unseen.
+    A file with no notices, or far fewer than the index has, is refused: it would lift retractions unseen. A row is
+    taken by those names of its article that can be read; the others are listed.
     """
     from radrag.corpora.retractions import read_retraction_watch
     from radrag.indexes.hybrid import HybridIndex
 
-    notices = list(read_retraction_watch(file))
+    damaged: list[CorpusError] = []
+    unread: list[CorpusError] = []
+    notices = list(read_retraction_watch(file, damaged if skip_damaged else None, unread))
     found = len({(notice.target, notice.kind, notice.source) for notice in notices})
     with HybridIndex.open(index) as opened:
         before, had = opened.manifest["retracted"], _stored_notices(index)
@@ -177,7 +184,10 @@ def retractions(
         kept = opened.set_notices(_ORIGIN, notices)
         after = opened.manifest["retracted"]
     facts = {"notices": kept, "retracted_before": before, "retracted": after}
-    show(facts, f"{kept} notices kept; {after} documents of the index are retracted, {before} before.", as_json)
+    facts |= {"damaged": [str(error) for error in damaged], "unread": [str(error) for error in unread]}
+    lines = [f"{kept} notices kept; {after} documents of the index are retracted, {before} before."]
+    lines += [f"Left out: {error}" for error in damaged] + [f"Not read: {error}" for error in unread]
+    show(facts, "\n".join(lines), as_json)
 
 
 def _stored_notices(index: Path) -> int:

@@ -34,32 +34,47 @@ def check(sources: list[str]) -> None:
 
 
 def read(
-    sources: list[str], failures: list[FileFailure], ignored: list[Path], deletions: list[Document]
-) -> Iterator[Document]:
-    """Yield the documents of files and folders, each read by the kind its name says.
+    sources: list[str], failures: list[FileFailure], ignored: list[Path], deletions: list[Document],
+    every_state: bool = False,
+) -> Iterator[Document]:  # fmt: skip
+    """Yield the documents of what ships, of files and of folders, each file read by the kind its name says.
 
-    Files of a folder that fail, those of no kind that can be read, and what PubMed deletes are added to the lists.
+    PubMed files come last, all together in the order of their names. Files that fail, those of no kind that can be
+    read, and what PubMed deletes are added to the lists.
+
+    Args:
+        sources: Files, folders and "shipped".
+        failures: Takes the files that fail.
+        ignored: Takes the files of folders that are of no kind that can be read.
+        deletions: Takes what PubMed deletes.
+        every_state: Yield documents that revise each other in the order read, for an update: PubMed articles in every
+            state, and ids that come in several sources; otherwise an id must not come again.
     """
     from radrag.corpora import load_evidence, load_protocols, read_files
-    from radrag.corpora.folders import folder_files, read_file
+    from radrag.corpora.folders import folder_files, is_pubmed
 
-    for source in sources:
-        if source == "shipped":
-            yield from load_protocols()
-            yield from load_evidence()
-        elif Path(source).is_dir():
-            files, others = folder_files(Path(source))
-            ignored += others
-            yield from read_files(files, failures, Path(source), deletions)
-        else:
-            yield from read_file(Path(source), deletions)
+    used: dict[str, Path] = {}
+    if "shipped" in sources:
+        for document in (*load_protocols(), *load_evidence()):
+            used[document.id] = Path("shipped")
+            yield document
+    pubmed: list[Path] = []
+    for path in (Path(source) for source in sources if source != "shipped"):
+        files, others = folder_files(path) if path.is_dir() else ([path], [])
+        ignored += others
+        pubmed += filter(is_pubmed, files)
+        rest = [file for file in files if not is_pubmed(file)]
+        own = {} if every_state else used
+        yield from read_files(rest, failures, path if path.is_dir() else None, used=own)
+        used |= own
+    yield from read_files(pubmed, failures, deletions=deletions, every_state=every_state, used=used)
 
 
 def updated(
     opened: HybridIndex, documents: Iterator[Document], deletions: list[Document], progress: bool
 ) -> dict[str, int]:
     """Update an index and apply deletions, which are listed as documents are read, in the order of both."""
-    from radrag.indexes.versions import deletes_up_to
+    from radrag.corpora.versions import Version, deletes_up_to
 
     report: Counter[str] = Counter(deleted=0)
     after: list[Document] = []
@@ -76,8 +91,8 @@ def updated(
     while True:
         report.update(opened.update(up_to_deletions(), progress=progress))
         held = opened.versions([one.id for one in deletions])
-        gone = [one.id for one in deletions if one.id in held and held[one.id].number <= deletes_up_to(one.metadata)]
-        report["deleted"] += opened.delete(gone)["deleted"]
+        gone = [one.id for one in deletions if held.get(one.id, Version()).number <= deletes_up_to(one.metadata)]
+        report["deleted"] += opened.delete(gone, keep_notices=False)["deleted"]
         deletions.clear()
         if not after:
             return dict(report)

@@ -49,7 +49,7 @@ def encoder(
     whole: Annotated[bool, typer.Option("--whole", help="Tune the sentence-transformers model itself.")] = False,
     cache: Annotated[Path | None, typer.Option(help="Keep the teacher's vectors in this file.")] = None,
     epochs: Annotated[int | None, typer.Option(help="Passes over the pairs.")] = None,
-    batch: Annotated[int | None, typer.Option(help="Pairs a step.")] = None,
+    batch: Annotated[int | None, typer.Option(help="Pairs a step; all if there are fewer.")] = None,
     seed: Seed = 0,
 ) -> None:  # fmt: skip
     """Distil a sentence encoder into static token vectors, and tune them on pairs of texts if asked.
@@ -83,7 +83,16 @@ def encoder(
                 )
             else:
                 tune_encoder(read_pairs(pairs), start, out, seed=seed, **given)
-    typer.echo(f"written to {out}")
+    typer.echo(f"written to {out}{'' if pairs is None else _told(out)}")
+
+
+def _told(out: Path) -> str:
+    """Say what an encoder was tuned on, and how much of a static one that changed."""
+    import json
+
+    facts = json.loads((out / "radrag.json").read_text(encoding="utf-8"))
+    changed = f"; {facts['changed']:,} of {facts['tokens']:,} token vectors changed" if "changed" in facts else ""
+    return f": {facts['pairs']:,} pairs, {facts['batch']:,} a step{changed}"
 
 
 def _is_static(folder: Path) -> bool:

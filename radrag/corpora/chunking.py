@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from itertools import accumulate
 
 from radrag.corpora.sentences import HEADING, split_sentences
+from radrag.corpora.values import whole_number
 from radrag.errors import CorpusError
 from radrag.types import Document, Passage
 
@@ -90,6 +91,8 @@ class Chunking:
     overlap: int = 1
 
     def __post_init__(self) -> None:
+        for name in ("max_words", "overlap"):
+            object.__setattr__(self, name, whole_number(name, getattr(self, name)))
         if self.max_words < 1:
             raise ValueError(f"max_words must be at least 1, got {self.max_words}")
         if self.overlap < 0:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from radrag.corpora.formatted import read_docx, read_html, read_pdf
 from radrag.corpora.guidelines import read_markdown, read_text
 from radrag.corpora.pubmed import read_pubmed
 from radrag.corpora.records import read_csv, read_jsonl
+from radrag.corpora.versions import Version
 from radrag.errors import CorpusError, MissingExtraError
 from radrag.types import Document
 
@@ -48,7 +50,7 @@ class FolderCorpus:
     """The documents of a folder, and what could not be read.
 
     Attributes:
-        documents: In the order of the files' paths.
+        documents: In the order of the files' paths; those of PubMed after the others, each in its newest state.
         failures: One for each file that failed.
         ignored: Files of no kind that can be read; README.md and hidden files are not counted.
     """
@@ -73,6 +75,30 @@ def folder_files(path: Path) -> tuple[list[Path], list[Path]]:
         and file.name.lower() != "readme.md"
     ]
     return [file for file in files if suffix(file) in READERS], [file for file in files if suffix(file) not in READERS]
+
+
+def is_pubmed(path: Path) -> bool:
+    """Return whether a file's name says that it is PubMed XML."""
+    return READERS.get(suffix(path)) is read_pubmed
+
+
+def _in_order(files: Iterable[Path]) -> list[Path]:
+    """Return files as they are given; PubMed files, which revise each other, after the others by their names."""
+    given = list(files)
+    pubmed = sorted(filter(is_pubmed, given), key=lambda path: (path.name, path))
+    return [*(path for path in given if not is_pubmed(path)), *pubmed]
+
+
+def _newest(files: Sequence[Path]) -> dict[str, tuple[int, int]]:
+    """Return in which file, and there in which record, each PubMed article is newest, by its id."""
+    newest: dict[str, tuple[Version, int, int]] = {}
+    for place, path in enumerate(files):
+        with suppress(Exception):  # told when the file is read for its documents, which end at the same record
+            for number, document in enumerate(read_pubmed(path) if is_pubmed(path) else ()):
+                version = Version.of(document.metadata.get("pmid_version"), document.metadata.get("revised"))
+                if document.id not in newest or not version.is_older(newest[document.id][0]):
+                    newest[document.id] = version, place, number
+    return {name: (place, number) for name, (_, place, number) in newest.items()}
 
 
 def _placed(name: str, path: Path, root: Path) -> str:
@@ -105,9 +131,13 @@ def read_file(path: Path, deletions: list[Document] | None = None) -> Iterator[D
 
 def read_files(
     files: Iterable[Path], failures: list[FileFailure], root: Path | None = None,
-    deletions: list[Document] | None = None,
+    deletions: list[Document] | None = None, *, every_state: bool = False, used: dict[str, Path] | None = None,
+    progress: bool = False,
 ) -> Iterator[Document]:  # fmt: skip
     """Yield the documents of many files; a file that fails, for whatever reason, is listed and the rest goes on.
+
+    PubMed files are read after the others, in the order of their names, as PubMed numbers them: an article that they
+    hold more than once comes once, in its newest state. To know which that is they are read twice.
 
     Args:
         files: The files, each of a kind in ``READERS``.
@@ -116,28 +146,31 @@ def read_files(
             as id (``ct/contrast.pdf``; without suffix for text), so that files of one name in two folders stay apart.
             Markdown can name its id, so it keeps its own.
         deletions: See ``read_file``.
+        every_state: Yield PubMed articles in every state, for ``HybridIndex.update`` and deletions between them.
+        used: Ids that must not come again, each with the file that used it; those of these files are added.
+        progress: Whether to show a progress bar over the files.
 
     Yields:
-        Documents with unique ids; one whose id was used before is a failure of its file.
+        Documents with unique ids, but for ``every_state``; one whose id was used before is a failure of its file.
 
     Raises:
         CorpusError: If a file is of no kind that can be read.
     """
-    used: dict[str, Path] = {}
-    for path in files:
-        if suffix(path) not in READERS:
-            raise CorpusError(f"is of no kind that can be read; expected one of {', '.join(READERS)}", file=path)
-        count = 0
+    from rich.progress import track
+
+    used = {} if used is None else used
+    ordered = _in_order(files)
+    if wrong := [path for path in ordered if suffix(path) not in READERS]:
+        raise CorpusError(f"is of no kind that can be read; expected one of {', '.join(READERS)}", file=wrong[0])
+    newest = {} if every_state else _newest(ordered)
+    for place, path in enumerate(track(ordered, "Reading", disable=not progress)):
+        count, articles = 0, is_pubmed(path)
         try:
-            for document in read_file(path, deletions):
+            for number, document in enumerate(read_file(path, deletions)):
+                if articles and newest.get(document.id, (place, number)) != (place, number):
+                    continue
                 one = replace(document, id=_placed(document.id, path, root)) if root is not None else document
-                if one.id in used:
-                    raise CorpusError(
-                        f"the id {one.id!r} is used by {used[one.id]} already; ids must be unique: rename one, or"
-                        " give files that revise each other one after the other to `radrag index add --update`",
-                        file=path,
-                        field="id",
-                    )
+                _refuse_used(one.id, path, used)
                 yield one
                 used[one.id] = path
                 count += 1
@@ -148,11 +181,25 @@ def read_files(
             failures.append(FileFailure(path, reason, count))
 
 
+def _refuse_used(name: str, path: Path, used: Mapping[str, Path]) -> None:
+    """Refuse an id that was used before; PubMed files may hold an article again."""
+    before = used.get(name)
+    if before is None or (is_pubmed(path) and is_pubmed(before)):
+        return
+    raise CorpusError(
+        f"the id {name!r} is used by {before} already; ids must be unique: rename one, or give files that revise each"
+        " other one after the other to `radrag index add --update`",
+        file=path,
+        field="id",
+    )
+
+
 def read_folder(path: str | Path, progress: bool = False) -> FolderCorpus:
     """Read a folder of mixed files, and the folders in it, as one corpus.
 
     Markdown, text, HTML, Word and PDF files are guidelines, one document each; ``.jsonl``, ``.csv`` and PubMed ``.xml``
-    (also ``.gz``) hold many records. A file that cannot be read, for whatever reason, does not stop the others.
+    (also ``.gz``) hold many records. A file that cannot be read, for whatever reason, does not stop the others. Of an
+    article that PubMed files hold more than once, in versions or in later files, the newest state counts.
 
     Args:
         path: The folder.
@@ -168,10 +215,7 @@ def read_folder(path: str | Path, progress: bool = False) -> FolderCorpus:
     root = Path(path)
     if not root.is_dir():
         raise CorpusError("there is no such folder; check the path", file=root)
-    from rich.progress import track
-
     files, ignored = folder_files(root)
     failures: list[FileFailure] = []
-    shown = track(files, "Reading", disable=not progress)
-    documents = tuple(read_files(shown, failures, root))
+    documents = tuple(read_files(files, failures, root, progress=progress))
     return FolderCorpus(documents, tuple(failures), tuple(ignored))

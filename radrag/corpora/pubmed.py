@@ -6,6 +6,7 @@ Files are read article by article, in memory that does not grow with the file.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from xml.etree.ElementTree import Element, ParseError
 
@@ -63,13 +64,18 @@ def _deletion(element: Element) -> Document:
     return Document(id=f"PMID:{pmid}", text="", kind="deletion", metadata={"pmid": pmid, "deleted": True, **version})
 
 
-def _documents(element: Element) -> Iterator[Document]:
+def _record(element: Element) -> Document:
+    if element.tag in _RECORDS:
+        return _RECORDS[element.tag](element)
+    raise DamagedRecordError(f"expected {', '.join(_RECORDS)} or DeleteCitation, got <{element.tag}>", element.tag)
+
+
+def _readings(element: Element) -> Iterator[Callable[[], Document]]:
+    """Yield what reads each document of an element, so that one that is damaged is refused by itself."""
     if element.tag == "DeleteCitation":
-        yield from map(_deletion, element.iterfind("PMID"))
-    elif element.tag in _RECORDS:
-        yield _RECORDS[element.tag](element)
+        yield from (partial(_deletion, pmid) for pmid in element.iterfind("PMID"))
     else:
-        raise DamagedRecordError(f"expected {', '.join(_RECORDS)} or DeleteCitation, got <{element.tag}>", element.tag)
+        yield partial(_record, element)
 
 
 def read_pubmed(
@@ -87,8 +93,8 @@ def read_pubmed(
         deletions: Whether to yield, in place, a document of kind ``"deletion"`` with no text for every PMID that an
             update file deletes, with the ``pmid_version`` if only that version goes. ``read_deletions`` gives the PMIDs
             alone.
-        damaged: Takes the error of each record that lacks what every record has, and reading goes on; without it, the
-            first such error is raised.
+        damaged: Takes the error of each record that lacks what every record has, and of each PMID to delete that is
+            no number, and reading goes on; without it, the first such error is raised.
 
     Yields:
         Documents with ids like ``"PMID:29355075"``. Their metadata leaves out what the record does not have.
@@ -98,15 +104,17 @@ def read_pubmed(
     """
     path = Path(path)
     for number, element in _elements(path):
-        try:
-            for document in _documents(element):
+        for read in _readings(element):
+            try:
+                document = read()
+            except DamagedRecordError as error:
+                _refuse(CorpusError(str(error), file=path, record=number, field=error.field), damaged)
+            except RecursionError:
+                message = "elements are nested deeper than any text needs; do not trust this record"
+                _refuse(CorpusError(message, file=path, record=number), damaged)
+            else:
                 if deletions or document.kind != "deletion":
                     yield document
-        except DamagedRecordError as error:
-            _refuse(CorpusError(str(error), file=path, record=number, field=error.field), damaged)
-        except RecursionError:
-            message = "elements are nested deeper than any text needs; do not trust this record"
-            _refuse(CorpusError(message, file=path, record=number), damaged)
 
 
 def _refuse(error: CorpusError, damaged: list[CorpusError] | None) -> None:

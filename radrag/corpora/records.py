@@ -6,7 +6,7 @@ Every reader streams. To find an id that occurs twice they keep the ids seen, an
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,8 +26,10 @@ class Fields:
         text: The text, a string; it may be empty.
         title: The title. None for no titles. A column called ``"title"`` may be absent; any other name must be there.
         kind: ``Document.kind`` of every document, not a column.
-        metadata: What goes into the metadata; each must be there. None takes all that is not id, text or title.
-            A field ``retracted`` must be a boolean, or say true, yes or 1, or false, no, 0 or nothing.
+        metadata: What goes into the metadata; each must be there. None takes all that is not id, text or title. Of
+            these, ``pmid``, ``doi``, ``year``, ``retracted`` and ``publication_types`` may be in capitals. A field
+            ``retracted`` must be a boolean, or say true, yes or 1, or false, no, 0 or nothing; a ``year`` four digits,
+            also as 2020.0, or nothing; ``publication_types`` in one text are cut at ``;`` and ``|``.
     """
 
     id: str | None = "id"
@@ -45,7 +47,7 @@ class Fields:
             text=row.string(self.text),
             title=self._title(row),
             kind=self.kind,
-            metadata={name: _READ[name](row, name) if name in _READ else row.need(name) for name in names},
+            metadata=_metadata(row, names),
         )
 
     def _title(self, row: Row) -> str:
@@ -54,10 +56,20 @@ class Fields:
         return row.string(self.title)
 
 
-def _year(row: Row, field: str) -> object:
-    """Return a year written in digits, as all is in CSV, as the number that a year of a document is."""
+def _year(row: Row, field: str) -> int | None:
+    """Return a year as a number: spreadsheets and pandas write ``2020.0`` where another cell of the column is empty."""
     value = row.need(field)
-    return int(value) if isinstance(value, str) and re.fullmatch(r"[0-9]{4}", value.strip()) else value
+    if value is None or (isinstance(value, str) and not value.strip()):
+        return None
+    found = re.fullmatch(r"([1-9]\d{3})(?:\.0+)?", str(value).strip(), re.ASCII)
+    if found is None:
+        row.fail(f"expected a year of four digits, or nothing, got {value!r:.60}; correct the cell", field)
+    return int(found[1])
+
+
+def _publication_types(row: Row, field: str) -> object:
+    value = row.need(field)
+    return [part.strip() for part in re.split("[;|]", value) if part.strip()] if isinstance(value, str) else value
 
 
 def _retracted(row: Row, field: str) -> bool | None:
@@ -69,7 +81,25 @@ def _retracted(row: Row, field: str) -> bool | None:
     return said
 
 
-_READ: dict[str, Callable[[Row, str], object]] = {"year": _year, "retracted": _retracted}
+# Fields that mean something to an index, whether in capitals or not, and how each is read.
+_READ: dict[str, Callable[[Row, str], object]] = {
+    "pmid": Row.need,
+    "doi": Row.need,
+    "year": _year,
+    "retracted": _retracted,
+    "publication_types": _publication_types,
+}
+
+
+def _metadata(row: Row, names: Iterable[str]) -> dict[str, object]:
+    """Return what a record says in these fields; those that mean something to an index by their names in lower case."""
+    metadata: dict[str, object] = {}
+    for name in dict.fromkeys(names):
+        known = name.lower() if name.lower() in _READ else name
+        if known in metadata:
+            row.fail(f"there is another field {known!r}, in capitals or not; rename or remove one", name)
+        metadata[known] = _READ[known](row, name) if known in _READ else row.need(name)
+    return metadata
 
 
 class _Ids:
@@ -114,7 +144,7 @@ def read_csv(path: str | Path, fields: Fields | None = None, delimiter: str = ",
     Args:
         path: UTF-8, quoted as spreadsheets and pandas do.
         fields: Which column becomes what; by default ``id``, ``text`` and ``title``, all others metadata, as strings
-            but for a ``year`` of four digits, a number, and ``retracted``, a boolean, as in all other sources.
+            but for what ``Fields`` says of ``year``, ``retracted`` and ``publication_types``.
         delimiter: What separates the columns.
 
     Yields:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from radrag.corpora.files import lines
 from radrag.errors import CorpusError
+
+if TYPE_CHECKING:
+    from _csv import Reader as CSVReader
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,11 +112,28 @@ def _header(path: Path, header: list[str] | None) -> list[str]:
 
 def csv_rows(path: Path, delimiter: str = ",") -> Iterator[Row]:
     """Yield the records of a CSV file with a header line; blank lines are not records."""
-    reader = csv.reader((line for _, line in lines(path)), delimiter=delimiter, strict=True)
-    start = 1
+    _, records = csv_table(path, (line for _, line in lines(path)), delimiter)
+    yield from records
+
+
+def csv_table(path: Path, content: Iterable[str], delimiter: str = ",") -> tuple[list[str], Iterator[Row]]:
+    """Return the header of a CSV file of which the lines are given, and its records; blank lines are not records.
+
+    Raises:
+        CorpusError: If there is no header, it names a column twice, a quote is stray, or a record has more or fewer
+            cells than the header.
+    """
+    reader = csv.reader(content, delimiter=delimiter, strict=True)
     try:
         header = _header(path, next(reader, None))
-        start = reader.line_num + 1
+    except csv.Error as error:
+        raise CorpusError(f"not valid CSV: {error}", file=path, record=1) from error
+    return header, _csv_records(path, reader, header, delimiter)
+
+
+def _csv_records(path: Path, reader: CSVReader, header: list[str], delimiter: str) -> Iterator[Row]:
+    start = reader.line_num + 1
+    try:
         for values in reader:
             if values and len(values) != len(header):
                 raise CorpusError(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from enum import StrEnum
 
-from radrag.corpora.retractions import is_retracted
+from radrag.corpora.retractions import is_evidence
 from radrag.grounding.confidence import FEATURES
 from radrag.types import Hit
 
@@ -21,7 +21,7 @@ class Reason(StrEnum):
     NOTHING_FOUND = "nothing was found for this question"
     OFF_TOPIC = "nothing found is on the topic of this question"
     TOO_LITTLE = "the passages found cover too little of the question"
-    RETRACTED_ONLY = "only retracted sources speak to this question"
+    RETRACTED_ONLY = "only retracted sources, or notices of retraction or concern, speak to this question"
     CONFLICTING = "the sources contradict every statement of the draft"
     UNSUPPORTED = "no statement of the draft is supported by the passages"
     NO_ROOM = "the question and one sentence of the best passage do not fit the model's context window"
@@ -46,15 +46,15 @@ def evidence_reason(
     measure: Callable[[Sequence[Hit]], Sequence[float]],
     suffices: Callable[[Sequence[float]], bool],
 ) -> Reason:
-    """Say why the hits do not suffice, and whether retracted sources would have.
+    """Say why the hits do not suffice, and whether sources that are retracted, or notices about others, would have.
 
     Args:
-        hits: What was found, without retracted sources.
+        hits: What was found, without what is no evidence.
         with_retracted: What is found when they count.
         measure: Gives the ``evidence_features`` of hits.
         suffices: Whether such features reach the threshold.
     """
-    if any(is_retracted(hit.passage) for hit in with_retracted) and suffices(measure(with_retracted)):
+    if not all(is_evidence(hit.passage) for hit in with_retracted) and suffices(measure(with_retracted)):
         return Reason.RETRACTED_ONLY
     return weak_reason(measure(hits)) if hits else Reason.NOTHING_FOUND
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 
-from radrag.corpora.retractions import is_retracted
+from radrag.corpora.retractions import is_evidence
 from radrag.errors import IndexCorruptError
 from radrag.grounding.evidence_level import Design, evidence_level
 from radrag.grounding.quotes import check_quotes
@@ -40,7 +40,7 @@ def ground(
 ) -> Grounded:
     """Match each statement of a draft to characters of the passages it names, or of any that was shown.
 
-    A passage that its source retracted never counts.
+    A passage of what is retracted, or of a notice of retraction or concern, never counts.
 
     Args:
         draft: What a reader wrote.
@@ -76,7 +76,7 @@ class _Grounding:
     def claim(self, stated: DraftClaim) -> Claim:
         """Check a statement with the passages it names first, then with all."""
         text = _PMID.sub(" ", stated.text)  # a PMID is a citation, not a number that the source must hold
-        usable = [hit for hit in self._hits if not is_retracted(hit.passage)]
+        usable = [hit for hit in self._hits if is_evidence(hit.passage)]
         named = [self._hits[key - 1] for key in dict.fromkeys(stated.keys) if 1 <= key <= len(self._hits)]
         verdicts = self._verdicts(text, [hit for hit in named if hit in usable])
         if not any(one.verdict == "supported" for _, one in verdicts):

@@ -104,6 +104,15 @@ def facet_mask(facets: Postings, where: Where) -> NDArray[np.bool_]:
     return mask
 
 
+def facet_values(facets: Postings, field: str) -> list[str]:
+    """Return the texts that rows have in a field, in bytewise order."""
+    skipped, span = len(f"{field}{_SEPARATOR}{TEXT}".encode()), _span(facets, field, TEXT)
+    try:
+        return [term[skipped:].decode() for term in facets.slice(span.start, span.stop)]
+    except (ValueError, IndexError) as error:
+        raise IndexCorruptError(f"the metadata of a segment cannot be read ({error}); rebuild the index") from error
+
+
 def _positions(facets: Postings, field: str, wanted: Any) -> Iterator[int]:
     if isinstance(wanted, Range):
         yield from _within(facets, field, wanted)

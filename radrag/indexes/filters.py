@@ -9,7 +9,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-COLUMNS = {"document_id": "name", "kind": "kind", "title": "title"}
+from radrag.corpora.values import plain
+
+# Among the flags, JSON: what they say counts, whatever the metadata say.
+IS_RETRACTED = "(instr(documents.flags, '\"retracted\"') > 0)"
+COLUMNS = {
+    "document_id": "documents.name",
+    "kind": "documents.kind",
+    "title": "documents.title",
+    "retracted": IS_RETRACTED,
+}
 FIELD = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
@@ -21,6 +30,13 @@ class Range:
     high: Any = None
 
 
+@dataclass(frozen=True, slots=True)
+class Member:
+    """A value that must be a member of a list; where a document has text alone in the field, the search is refused."""
+
+    value: Any
+
+
 Where = Mapping[str, Any]
 
 
@@ -28,9 +44,10 @@ def compile_where(where: Where) -> tuple[str, list[Any]]:
     """Translate a filter to a condition on the table ``documents``.
 
     Args:
-        where: Field to what it must be: a value; a list, tuple or set of values, any of which will do; or a ``Range``.
-            Fields are ``document_id``, ``kind``, ``title`` and the keys of ``metadata``; a metadata list matches if
-            one of its members does. A document without the field does not match. Several fields must all match.
+        where: Field to what it must be: a value; a list, tuple or set of values, any of which will do; a ``Range``; or
+            a ``Member``. Fields are ``document_id``, ``kind``, ``title`` and the keys of ``metadata``; a metadata list
+            matches if one of its members does. A document without the field does not match. Several fields must all
+            match. ``retracted`` is true or false: whether ``"retracted"`` is among a document's flags.
 
     Returns:
         SQL condition and its parameters.
@@ -44,9 +61,10 @@ def compile_where(where: Where) -> tuple[str, list[Any]]:
             raise ValueError(f"filter field {field!r} must be a plain name such as 'kind' or 'year'")
         test, values = _test(field, wanted)
         if field in COLUMNS:
-            if any(not isinstance(value, str) for value in values_of(wanted)):
-                raise ValueError(f"filter field {field!r} holds text, got {wanted!r}")
-            conditions.append(test.format(f"documents.{COLUMNS[field]}"))
+            if any(isinstance(value, str) == (field == "retracted") for value in values_of(wanted)):
+                held = "true or false" if field == "retracted" else "text"
+                raise ValueError(f"filter field {field!r} holds {held}, got {wanted!r}")
+            conditions.append(test.format(COLUMNS[field]))
             parameters.extend(values)
         else:
             # json_each also walks the members of an object and gives nested lists as text: neither is a value.
@@ -60,8 +78,11 @@ def compile_where(where: Where) -> tuple[str, list[Any]]:
 def values_of(wanted: Any) -> list[Any]:
     """Return the values that a filter names for a field: one, those of a list, or the sides of a ``Range``."""
     if isinstance(wanted, Range):
-        return [side for side in (wanted.low, wanted.high) if side is not None]
-    return list(wanted) if isinstance(wanted, list | tuple | set | frozenset) else [wanted]
+        return [plain(side) for side in (wanted.low, wanted.high) if side is not None]
+    if isinstance(wanted, Member):
+        return [plain(wanted.value)]
+    members = wanted if isinstance(wanted, list | tuple | set | frozenset) else [wanted]
+    return [plain(value) for value in members]
 
 
 def _test(field: str, wanted: Any) -> tuple[str, list[Any]]:
@@ -86,10 +107,11 @@ def _test(field: str, wanted: Any) -> tuple[str, list[Any]]:
         # One parameter, for SQLite takes no more than some thousands; no stored value is nan or infinite.
         listed = [value for value in values if isinstance(value, str) or math.isfinite(value)]
         return "{0} IN (SELECT value FROM json_each(?))", [json.dumps(listed)]
-    return "{0} = ?", [_scalar(field, wanted)]
+    return "{0} = ?", [_scalar(field, wanted.value if isinstance(wanted, Member) else wanted)]
 
 
 def _scalar(field: str, value: Any) -> Any:
+    value = plain(value)
     if isinstance(value, bool):
         return int(value)
     if isinstance(value, int) and not -(2**63) <= value < 2**63:

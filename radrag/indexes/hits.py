@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypedDict
 
-from radrag.corpora.retractions import RETRACTED
+from radrag.corpora.retractions import NO_EVIDENCE
+from radrag.corpora.values import whole_number
 from radrag.errors import IndexCorruptError
 from radrag.indexes.filters import Where, refuse_surrogates
 from radrag.indexes.searcher import Mode, SearchSettings
+from radrag.indexes.segments import damage_told
 from radrag.indexes.state import State
 from radrag.indexes.store import Store
 from radrag.types import Hit
@@ -45,9 +47,12 @@ class Request:
 
     def __post_init__(self) -> None:
         for name in ("k", "per_document"):
-            value = getattr(self, name)
-            if value is not None and value < 1:
-                raise ValueError(f"{name} must be at least 1, got {value}")
+            if (value := getattr(self, name)) is not None:
+                object.__setattr__(self, name, value := whole_number(name, value))
+                if value < 1:
+                    raise ValueError(f"{name} must be at least 1, got {value}")
+        if not isinstance(self.where, Mapping):
+            raise TypeError(f"where must be a mapping such as {{'kind': 'abstract'}}, got {self.where!r:.200}")
 
 
 def find(state: State, store: Store, queries: Sequence[str], asked: Request) -> list[list[Hit]]:
@@ -72,14 +77,10 @@ def find(state: State, store: Store, queries: Sequence[str], asked: Request) -> 
 
 def _ranked(state: State, store: Store, queries: Sequence[str], wanted: int, asked: Request) -> list[list[Hit]]:
     """Return the ``wanted`` best hits of each query, ties by document id and then start."""
-    try:
+    with damage_told():
         masks = state.masks(asked.where, asked.include_retracted)
-        options: dict[str, Any] = {"exact": asked.exact, "settings": asked.settings, "heard": True}
-        found = state.searcher.search(queries, wanted, masks, asked.mode, **options)
-    except (IndexError, UnicodeDecodeError) as error:
-        raise IndexCorruptError(
-            f"a segment names rows or terms that it cannot hold ({error}); rebuild the index"
-        ) from error
+    options: dict[str, Any] = {"exact": asked.exact, "settings": asked.settings, "heard": True}
+    found = state.searcher.search(queries, wanted, masks, asked.mode, **options)
     passages = store.passages(list({number for rows in found for number, *_ in rows}))
     if asked.where:
         _refuse_leaks(store, {passage.document_id for passage in passages.values()}, asked.where)
@@ -106,9 +107,11 @@ def _refuse_leaks(store: Store, names: set[str], where: Where) -> None:
 
 def _finish(query: str, hits: list[Hit], asked: Request) -> list[Hit]:
     for hit in hits:
-        if not asked.include_retracted and RETRACTED in hit.passage.flags:
+        flag = next((one for one in hit.passage.flags if one in NO_EVIDENCE), None)
+        if flag is not None and not asked.include_retracted:
             raise IndexCorruptError(
-                f"{hit.passage.document_id} is retracted but was not marked so; rebuild the index before using it"
+                f"{hit.passage.document_id} is left out for {flag!r} but was not marked so; rebuild the index before "
+                "using it"
             )
     if asked.reranker is not None and hits:
         hits = list(asked.reranker.rerank(query, hits))

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeVar, Unpack, overload
 
 from radrag.corpora import Chunking
+from radrag.corpora.versions import Version
 from radrag.errors import IndexStateError
 from radrag.indexes.changes import Changes, discard
 from radrag.indexes.creation import create_store, refuse_full
@@ -24,7 +25,6 @@ from radrag.indexes.settings import check_settings, chosen_reranker, default_wei
 from radrag.indexes.state import State, States
 from radrag.indexes.store import Store
 from radrag.indexes.verification import verify_index
-from radrag.indexes.versions import Version
 from radrag.protocols import Encoder
 from radrag.types import Document, Hit, Notice, Passage
 
@@ -38,14 +38,11 @@ T = TypeVar("T")
 
 
 class HybridIndex:
-    """Passages that can be found by their words and by their meaning.
+    """Passages that can be found by their words and by their meaning; ``encoder`` makes their vectors.
 
     Make one with ``create`` or ``open``; both are context managers. Ids of passages are given once and never reused.
     What a batch writes becomes visible at once or not at all, also if the process is killed. One process writes at a
     time; others, and other threads, search meanwhile, and each search sees the last whole state.
-
-    Attributes:
-        encoder: The encoder of its vectors.
     """
 
     def __init__(self, path: Path, database: Database, encoder: Encoder, reranker: Any = None) -> None:
@@ -86,8 +83,7 @@ class HybridIndex:
         weight = default_weight(loaded) if dense_weight is None else dense_weight
         search = SearchSettings(lexical=lexical, k1=k1, b=b, fusion=Fusion(fusion), dense_weight=weight)
         cached = not loaded.fingerprint.startswith("static:") if cache_embeddings is None else cache_embeddings
-        settings = make_settings(encoder, loaded, chunking or Chunking(), search)
-        settings |= {**asked, "cache_embeddings": cached}
+        settings = make_settings(encoder, loaded, chunking or Chunking(), search) | asked | {"cache_embeddings": cached}
         return cls(folder, create_store(folder, settings), loaded, reranker)
 
     @classmethod
@@ -172,8 +168,7 @@ class HybridIndex:
         return self._changes.add(documents, skip_existing, batch_size, "indexing" if progress else None, total)
 
     def update(
-        self, documents: Iterable[Document], *, batch_size: int = 1024, progress: bool = False,
-        total: int | None = None,
+        self, documents: Iterable[Document], *, batch_size: int = 1024, progress: bool = False, total: int | None = None
     ) -> dict[str, int]:  # fmt: skip
         """Store documents, each in the place of the one with its id; new ids are added.
 
@@ -184,12 +179,15 @@ class HybridIndex:
             How many documents were ``added``, ``updated``, ``skipped`` and ``empty``, and ``passages`` written.
         """
         self._check_open()
-        return self._changes.update(documents, batch_size, "updating" if progress else None, total)
+        return self._changes.update(documents, batch_size, "indexing" if progress else None, total)
 
-    def delete(self, ids: Iterable[str]) -> dict[str, int]:
-        """Delete documents, all at once; return how many were ``deleted`` and how many were ``missing``."""
+    def delete(self, ids: Iterable[str], *, keep_notices: bool = True) -> dict[str, int]:
+        """Delete documents, all at once; return how many were ``deleted`` and how many were ``missing``.
+
+        Unless ``keep_notices`` is False, what they published about others stays true until they are added again.
+        """
         self._check_open()
-        return self._changes.delete(list(dict.fromkeys([ids] if isinstance(ids, str) else ids)))
+        return self._changes.delete([ids] if isinstance(ids, str) else list(ids), keep_notices)
 
     def set_notices(self, origin: str, notices: Iterable[Notice]) -> int:
         """Put notices in the place of all of one origin, such as ``"retraction-watch"``; return how many there are."""
@@ -236,9 +234,8 @@ class HybridIndex:
             k: Most hits for each query.
             where: Metadata filter; see ``radrag.indexes.filters.compile_where``.
             mode: ``"hybrid"``, ``"lexical"`` or ``"dense"``.
-            include_retracted: Also return passages of retracted documents, with ``"retracted"`` among their flags.
-            exact: Compare with every vector; otherwise large segments are searched approximately (their recall is in
-                the manifest).
+            include_retracted: Also return retracted documents and notices of retraction or concern, with their flags.
+            exact: Compare with every vector, not approximately in large segments (their recall is in the manifest).
             per_document: Most passages of one document.
             settings: Fusion, weight and depth for this search; by default those of the index.
             rerank: Let the index's re-ranker, if it has one, put the best hits in order.
@@ -268,7 +265,7 @@ class HybridIndex:
         return as_retriever(self, **options)
 
     def document(self, document_id: str) -> Document:
-        """Return a stored document, checked against its hash; raise ``KeyError`` if there is none of that id."""
+        """Return a stored document as given, checked against its hash; ``KeyError`` if there is none of that id."""
         self._check_open()
         return self._store.document(document_id)
 
@@ -311,6 +308,10 @@ class HybridIndex:
     def rarity(self, terms: Sequence[str]) -> dict[str, float]:
         """Return how rare each index term is among the passages: its inverse document frequency."""
         return self._read(lambda state: state.searcher.rarity(terms))
+
+    def values(self, field: str) -> list[str]:
+        """Return the texts that passages have in a facet (``create``), such as every MeSH heading, sorted."""
+        return self._read(lambda state: state.values(field))
 
     @property
     def settings(self) -> SearchSettings:

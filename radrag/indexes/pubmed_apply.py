@@ -9,9 +9,9 @@ from typing import Any, Protocol
 from radrag.corpora.pubmed import read_pubmed
 from radrag.corpora.pubmed_selection import Selection
 from radrag.corpora.retractions import notices_of
+from radrag.corpora.versions import Version, deletes_up_to
 from radrag.errors import CorpusError
 from radrag.indexes.store import document_version
-from radrag.indexes.versions import Version, deletes_up_to
 from radrag.types import Document, Notice
 
 _OUTSIDE, _VERSIONS = "pubmed notices", "pubmed versions"
@@ -31,8 +31,8 @@ class SyncedIndex(Noted, Protocol):
     def update(self, documents: Iterable[Document], /) -> dict[str, int]:
         """Add documents, in the place of those with the same id."""
 
-    def delete(self, ids: Iterable[str], /) -> dict[str, int]:
-        """Delete documents."""
+    def delete(self, ids: Iterable[str], /, *, keep_notices: bool) -> dict[str, int]:
+        """Delete documents, and what they published about others unless it is kept."""
 
     def versions(self, names: Sequence[str], /) -> dict[str, Version]:
         """Return the version of those documents that are stored, by id."""
@@ -91,7 +91,8 @@ class Applier:
         self._outside |= spoken.keys()
         self._say(spoken)
         self._count({"notices": sum(map(len, spoken.values()))})
-        dropped, deleted = self._index.delete(changes.dropped), self._index.delete(changes.deleted)
+        dropped = self._index.delete(changes.dropped, keep_notices=False)
+        deleted = self._index.delete(changes.deleted, keep_notices=False)
         self._count({"dropped": dropped["deleted"], "deleted": deleted["deleted"]})
         self._count({"unselected": changes.unselected, "skipped": changes.outdated})
         self._say(dict.fromkeys(silent, ()))
@@ -106,7 +107,7 @@ class Applier:
         newer = [name for name, held in stored.items() if versions[name].is_older(held)]
         newer = [name for name in newer if stored[name].number <= deleted[name]]
         if newer:
-            self._count(self._index.delete(newer))
+            self._count(self._index.delete(newer, keep_notices=False))
 
     def _say(self, notices: Mapping[int, Iterable[Notice]]) -> None:
         if notices:

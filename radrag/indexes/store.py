@@ -10,15 +10,17 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from radrag.corpora.retractions import RETRACTED, bare_doi, by_severity, notices_of, own_flags
+from radrag.corpora.article_names import known_as
+from radrag.corpora.retractions import NO_EVIDENCE, RETRACTED, by_severity, notices_of, own_flags
+from radrag.corpora.versions import Version
 from radrag.errors import IndexCorruptError
 from radrag.indexes.database import Database, dump
-from radrag.indexes.filters import Where, compile_where
-from radrag.indexes.versions import Version
+from radrag.indexes.filters import IS_RETRACTED, Where, compile_where
 from radrag.indexes.walking import once_each
 from radrag.types import Document, Notice, Passage, Section
 
 _COLUMNS = "id, name, title, kind, text, sections, metadata, sha256, flags, seal"
+_OTHERS = "other_names CROSS JOIN documents ON documents.id = other_names.document"
 _NOTICE = "origin, target, kind, source, date"
 _BATCH = 500
 _MODULUS = 1 << 256
@@ -45,7 +47,7 @@ class Row(NamedTuple):
     kind: str
     text: str
     sections: str
-    metadata: Mapping[str, Any]
+    metadata: dict[str, Any]
     sha256: bytes
     flags: tuple[str, ...]
 
@@ -82,11 +84,12 @@ class Store:
         """
         first_document, next_passage = self._db.get("next ids") or (1, 1)
         touched: set[str] = set()
+        speaking = self.speaking([document.id for document in documents])
         for document in documents:
-            if published := notices_of(document):
+            if (published := notices_of(document)) or document.id in speaking:
                 touched |= self._put_notices(f"document:{document.id}", published)
         flags = self._flags([(document.id, document.metadata) for document in documents])
-        rows, passage_rows = [], []
+        rows, passage_rows, other_names = [], [], []
         for number, (document, passages) in enumerate(zip(documents, cut, strict=True), start=first_document):
             sections = dump([[list(section.path), section.start, section.end] for section in document.sections])
             metadata = dump(document.metadata)
@@ -95,40 +98,53 @@ class Store:
             rows.append(
                 (
                     number, document.id, document.title, document.kind, document.text, sections, metadata,
-                    document_version(document).number, _doi(document.metadata), RETRACTED in flags[document.id],
+                    document_version(document).number, not NO_EVIDENCE.isdisjoint(flags[document.id]),
                     sha256, said, _seal((number, said), sha256),
                 )
             )  # fmt: skip
+            other_names += [(name, number) for name in known_as(document.id, document.metadata)[1:]]
             for passage in passages:
                 place = (next_passage, number, passage.start, passage.end, dump(list(passage.path)))
                 passage_rows.append((*place, _seal(place, sha256)))
                 next_passage += 1
-        self._db.run_many("INSERT INTO documents VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
+        self._db.run_many("INSERT INTO documents VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
+        self._db.run_many("INSERT INTO other_names VALUES (?, ?)", other_names)
         self._db.run_many("INSERT INTO passages VALUES (?, ?, ?, ?, ?, ?)", passage_rows)
         self._db.set("next ids", [first_document + len(rows), next_passage])
         self._refresh_flags(touched)
         table = np.asarray([row[:2] for row in passage_rows], dtype=np.int64).reshape(-1, 2)
         return table[:, 0].copy(), table[:, 1].copy()
 
-    def remove(self, names: Sequence[str]) -> Iterator[tuple[Row, list[Passage]]]:
-        """Delete documents that are stored; yield each with its passages as they were."""
+    def remove(self, names: Sequence[str], keep_notices: bool) -> Iterator[tuple[Row, list[Passage]]]:
+        """Delete documents that are stored; yield each with its passages as they were.
+
+        What they published about others goes with them unless it is kept, also if they were deleted before.
+        """
         rows = self._db.among(f"SELECT {_COLUMNS} FROM documents WHERE name IN", names)
         for row in map(self._checked, rows):
             found = self._db.all("SELECT id FROM passages WHERE document = ? ORDER BY id", (row.number,))
             passages = self.passages([number for (number,) in found])
             yield row, [passages[number] for (number,) in found]
-            touched = self._put_notices(f"document:{row.name}", ())
             self._db.run("DELETE FROM passages WHERE document = ?", (row.number,))
             self._db.run("DELETE FROM documents WHERE id = ?", (row.number,))
-            self._refresh_flags(touched)
+            other_names = [(name, row.number) for name in known_as(row.name, row.metadata)[1:]]
+            self._db.run_many("DELETE FROM other_names WHERE other_name = ? AND document = ?", other_names)
+        for name in () if keep_notices else sorted(self.speaking(names)):
+            self.set_notices(f"document:{name}", ())
 
     def set_notices(self, origin: str, notices: Iterable[Notice]) -> int:
         """Put notices in the place of all of the same origin; return how many."""
         self._refresh_flags(self._put_notices(origin, notices))
         return int(self._db.one("SELECT COUNT(*) FROM notices WHERE origin = ?", (origin,))[0])
 
+    def speaking(self, names: Sequence[str]) -> set[str]:
+        """Return which documents published something about others that counts, stored still or not."""
+        origins = [f"document:{name}" for name in names]
+        found = self._db.among("SELECT DISTINCT origin FROM notices WHERE origin IN", origins)
+        return {origin.removeprefix("document:") for (origin,) in found}
+
     def document(self, name: str) -> Document:
-        """Return a document, checked against the hash it was stored with.
+        """Return a document as it was given, checked against the hash it was stored with.
 
         Raises:
             KeyError: If there is none of that id.
@@ -172,8 +188,8 @@ class Store:
                     f"passage {number} in {self._db.path} was altered on disk; rebuild the index, or restore a copy"
                 )
             found[number] = Passage(
-                row.name, first, last, row.text[first:last], _listed(path), row.title, number, row.metadata,
-                row.flags,
+                row.name, first, last, row.text[first:last], _listed(path), row.title, number,
+                row.metadata | ({"retracted": True} if RETRACTED in row.flags else {}), row.flags,
             )  # fmt: skip
         return found
 
@@ -205,31 +221,34 @@ class Store:
             found.update(name for (name,) in rows)
         return found
 
-    def retracted_passages(self) -> NDArray[np.int64]:
-        """Return the ids of the passages of retracted documents, int64 ``[n]`` ascending."""
+    def passages_left_out(self) -> NDArray[np.int64]:
+        """Return the ids of the passages of documents that are no evidence, int64 ``[n]`` ascending."""
         rows = self._db.all(
             # CROSS keeps the order of the tables: SQLite would scan all passages to have them sorted
             "SELECT passages.id FROM documents CROSS JOIN passages ON passages.document = documents.id"
-            " WHERE retracted ORDER BY passages.id"
+            " WHERE left_out ORDER BY passages.id"
         )
         return np.asarray(rows, dtype=np.int64).reshape(-1)
 
     def counts(self) -> dict[str, int]:
         """Return how many documents, retracted ones and passages are stored."""
         (documents,) = self._db.one("SELECT COUNT(*) FROM documents")
-        (retracted,) = self._db.one("SELECT COUNT(*) FROM documents WHERE retracted")
+        (retracted,) = self._db.one(f"SELECT COUNT(*) FROM documents WHERE left_out AND {IS_RETRACTED}")
         (passages,) = self._db.one("SELECT COUNT(*) FROM passages")
         return {"documents": documents, "retracted": retracted, "passages": passages}
 
     def rows(self) -> Iterator[tuple[Row, bool]]:
         """Yield every document, and whether what is noted beside it agrees with its metadata and the notices."""
-        for values in self._batches(f"{_COLUMNS}, version, doi, retracted"):
-            rows = [self._checked(one[:-3]) for one in values]
+        for values in self._batches(f"{_COLUMNS}, version, left_out"):
+            rows = [self._checked(one[:-2]) for one in values]
+            due = {row.number: {(name, row.number) for name in known_as(row.name, row.metadata)[1:]} for row in rows}
+            asked = [name for others in due.values() for name, _ in others]
+            names = set(self._db.among("SELECT other_name, document FROM other_names WHERE other_name IN", asked))
             flags = self._flags([(row.name, row.metadata) for row in rows])
-            for row, (*_, version, doi, retracted) in zip(rows, values, strict=True):
-                noted = (row.flags, version, doi, retracted)
-                said = flags[row.name]
-                yield row, noted == (said, _version(row.metadata).number, _doi(row.metadata), RETRACTED in said)
+            for row, (*_, version, left_out) in zip(rows, values, strict=True):
+                noted, said = (row.flags, version, left_out), flags[row.name]
+                agrees = noted == (said, _version(row.metadata).number, not NO_EVIDENCE.isdisjoint(said))
+                yield row, agrees and due[row.number] <= names
 
     def notices_are_whole(self) -> bool:
         """Return whether the notices are those that were put here."""
@@ -257,7 +276,7 @@ class Store:
 
     def _flags(self, documents: Sequence[tuple[str, Mapping[str, Any]]]) -> dict[str, tuple[str, ...]]:
         """Return what was published against each document, given by name and metadata, by its name."""
-        keys = {name: _keys(name, metadata) for name, metadata in documents}
+        keys = {name: known_as(name, metadata) for name, metadata in documents}
         said: dict[str, list[str]] = {}
         asked = list({key for found in keys.values() for key in found})
         for target, kind in self._db.among("SELECT target, kind FROM notices WHERE target IN", asked):
@@ -281,21 +300,20 @@ class Store:
         return {row[1] for row in (*old, *new)}
 
     def _refresh_flags(self, targets: Iterable[str]) -> None:
-        """Note beside documents what notices now say; targets are ids and ``doi:...``."""
+        """Note beside documents what notices now say; targets are ids, ``PMID:...`` and ``doi:...``."""
         kept = sorted(targets)
         for start in range(0, len(kept), _BATCH):
             names = kept[start : start + _BATCH]
-            dois = [name.removeprefix("doi:") for name in names if name.startswith("doi:")]
             found = self._db.among(f"SELECT {_COLUMNS} FROM documents WHERE name IN", names)
-            found += self._db.among(f"SELECT {_COLUMNS} FROM documents WHERE doi IN", dois)
+            found += self._db.among(f"SELECT {_COLUMNS} FROM {_OTHERS} WHERE other_name IN", names)
             rows = {row.number: row for row in map(self._checked, found)}
             flags = self._flags([(row.name, row.metadata) for row in rows.values()])
             changes = []
             for row in rows.values():
                 said = flags[row.name]
                 seal = _seal((row.number, dump(said)), row.sha256)
-                changes.append((RETRACTED in said, dump(said), seal, row.number))
-            self._db.run_many("UPDATE documents SET retracted = ?, flags = ?, seal = ? WHERE id = ?", changes)
+                changes.append((not NO_EVIDENCE.isdisjoint(said), dump(said), seal, row.number))
+            self._db.run_many("UPDATE documents SET left_out = ?, flags = ?, seal = ? WHERE id = ?", changes)
 
 
 def document_version(document: Document) -> Version:
@@ -310,16 +328,6 @@ def _document(row: Row) -> Document:
 
 def _version(metadata: Mapping[str, Any]) -> Version:
     return Version.of(metadata.get("pmid_version"), metadata.get("revised"))
-
-
-def _doi(metadata: Mapping[str, Any]) -> str | None:
-    doi = metadata.get("doi")
-    return (bare_doi(doi) or None) if isinstance(doi, str) else None
-
-
-def _keys(name: str, metadata: Mapping[str, Any]) -> tuple[str, ...]:
-    doi = _doi(metadata)
-    return (name,) if doi is None else (name, f"doi:{doi}")
 
 
 def _notice_hash(row: Sequence[Any]) -> int:

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from threading import Lock
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
 from radrag.corpora import split_sentences
-from radrag.corpora.retractions import RETRACTED
+from radrag.corpora.retractions import NO_EVIDENCE
 from radrag.corpora.sentences import HEADING
 from radrag.errors import IndexCorruptError, IndexStateError
+from radrag.indexes.forking import Lock
 from radrag.indexes.hybrid import HybridIndex
 from radrag.indexes.tokens import passage_terms
 from radrag.labelling.label_set import described
@@ -93,7 +93,7 @@ class Quotes:
             labels: The label of each ``[n]``, of one label set.
 
         Returns:
-            A citation for each note, or None where the index has no such document that is not retracted.
+            A citation for each note, or None where the index has no such document that is evidence.
         """
         for _ in range(_TIMES):
             try:
@@ -126,13 +126,13 @@ class Quotes:
             self._content = content
 
     def _checked(self, found: list[Citation | None]) -> list[Citation | None]:
-        """Give each citation the flags of its passage as they are now; what was retracted meanwhile is not cited."""
+        """Give each citation the flags of its passage as they are now; what is no evidence any more is not cited."""
         flags: dict[int, tuple[str, ...]] = {}
         for one in found:
             if one is not None and one.passage_id not in flags:
                 flags[one.passage_id] = self._index.passage(one.passage_id).flags
         return [
-            None if one is None or RETRACTED in flags[one.passage_id]
+            None if one is None or not NO_EVIDENCE.isdisjoint(flags[one.passage_id])
             else one if one.flags == flags[one.passage_id] else replace(one, flags=flags[one.passage_id])
             for one in found
         ]  # fmt: skip
@@ -173,7 +173,7 @@ class Quotes:
             where = {"document_id": label.id}
             hits = self._index.search(described(label), _PASSAGES + 1, where, mode="dense", exact=True, rerank=False)
             if not hits:
-                return None  # retracted; a notice may be taken back, so it is asked for again
+                return None  # no evidence; a notice may be taken back, so it is asked for again
             short = len(hits) <= _PASSAGES
             self._whole[label.id] = self._prepared(label, [hit.passage for hit in hits]) if short else None
         return self._whole[label.id]

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csc_array, vstack
 from scipy.special import log_softmax
 
-from radrag.corpora.retractions import RETRACTED
+from radrag.corpora.retractions import NO_EVIDENCE
 from radrag.indexes.hybrid import HybridIndex
 from radrag.indexes.searcher import Mode, Searcher
 from radrag.indexes.tokens import tokenize
@@ -143,10 +143,10 @@ class ZeroShot:
 
 
 def guidelines_of(labels: LabelSet, index: HybridIndex) -> dict[str, Document]:
-    """Return the documents of an index that have a label's id; a retracted one is no guideline."""
+    """Return the documents of an index that have a label's id; a retracted one, or a notice, is no guideline."""
     found, flags = {}, index.flags(labels.ids)
     for id in labels.ids:
-        if RETRACTED not in flags[id]:
+        if NO_EVIDENCE.isdisjoint(flags[id]):
             with suppress(KeyError):
                 found[id] = index.document(id)
     return found

@@ -16,7 +16,7 @@ from dataclasses import replace
 from functools import cache
 
 from radrag.corpora import load_conflicts
-from radrag.corpora.retractions import RETRACTED, is_retracted
+from radrag.corpora.retractions import NO_EVIDENCE, by_severity, is_evidence, own_flags
 from radrag.grounding.evidence_level import STUDIES
 from radrag.indexes.tokens import tokenize
 from radrag.reading.asked import Form
@@ -41,7 +41,7 @@ def agreement(
 
     Args:
         question: A yes/no question.
-        hits: Passages found for it, best first; retracted sources are left out.
+        hits: Passages found for it, best first; retracted sources and notices are left out.
         reader: Finds and weighs the sentences; the shipped one if left out.
         counts: Whether the document of this id counts, such as a study and no protocol; all do if left out.
     """
@@ -82,14 +82,14 @@ def agreement_of(
 
 
 def _best_documents(hits: Sequence[Hit]) -> list[Hit]:
-    """Return the hits of the first documents, without retracted ones."""
+    """Return the hits of the first documents that are evidence."""
     sound = _sound(hits)
     names = list(dict.fromkeys(one.passage.document_id for one in sound))[:_DOCUMENTS]
     return [one for one in sound if one.passage.document_id in names]
 
 
 def _sound(hits: Sequence[Hit]) -> list[Hit]:
-    return [one for one in hits if not is_retracted(one.passage)]
+    return [one for one in hits if is_evidence(one.passage)]
 
 
 def _on_topic(question: str, by_document: dict[str, list[Sentence]], reader: ExtractiveReader) -> list[str]:
@@ -106,20 +106,20 @@ def _on_topic(question: str, by_document: dict[str, list[Sentence]], reader: Ext
 
 
 def _flags_of(hits: Sequence[Hit]) -> Flags:
-    found = {hit.passage.document_id: hit.passage.flags for hit in hits}
-    found |= {hit.passage.document_id: (RETRACTED,) for hit in hits if is_retracted(hit.passage)}
+    passages = [hit.passage for hit in hits]
+    found = {one.document_id: by_severity([*one.flags, *own_flags(one.metadata)]) for one in passages}
     return lambda names: {name: found.get(name, ()) for name in names}
 
 
 def _known(hits: Sequence[Hit], cited: set[str], flags: Flags) -> tuple[str, ...]:
-    """Say which curated sets have a document that is cited, another that was found, and none that is retracted."""
+    """Say which curated sets have a document that is cited, another that was found, and none that is no evidence."""
     found = {hit.passage.document_id for hit in _sound(hits)}
     lines = []
     for kind, names, text in _curated():
         if not cited & set(names) or len(found & set(names)) < 2:
             continue
         said = flags(names)
-        if not any(RETRACTED in one for one in said.values()):
+        if all(NO_EVIDENCE.isdisjoint(one) for one in said.values()):
             marks = (f" [{name}: {', '.join(said[name]).upper()}]" for name in names if said[name])
             lines.append(f"{_KNOWN[kind]}: {text}{''.join(marks)}")
     return tuple(lines)

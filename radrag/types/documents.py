@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-_NAMES = ("synonyms", "order_abbreviations")
+NAMES = ("synonyms", "order_abbreviations")
 _PAGE = re.compile(r"page \d+")
 _SAID = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False, "": False}
 
@@ -46,8 +46,8 @@ class Document:
         metadata: JSON values. Known keys: ``year`` (int), ``date`` (ISO 8601, as far as known), ``doi``, ``journal``,
             ``url``, ``source``, ``design``, ``language``, ``publication_types``, ``mesh``, ``retracted`` (bool),
             ``pmid``, ``pmid_version``, ``revised``, ``pmcid``, ``other_abstracts`` (texts), links of PubMed to PMIDs
-            such as ``retraction_in`` or ``erratum_for``, and lists of other names that are searched too: ``synonyms``,
-            ``order_abbreviations``.
+            such as ``retraction_in`` or ``erratum_for``, and lists of other names that are searched too, or one name
+            alone: ``synonyms``, ``order_abbreviations``.
     """
 
     id: str
@@ -61,6 +61,10 @@ class Document:
     def retracted(self) -> bool:
         """Whether its field ``retracted`` says so; what cannot be read counts as retracted."""
         return read_retracted(self.metadata.get("retracted")) is not False
+
+
+def _listed(names: Any) -> Any:
+    return (names,) if isinstance(names, str) else names
 
 
 def read_retracted(value: object) -> bool | None:
@@ -80,8 +84,9 @@ class Passage:
         path: Headings above it.
         title: Title of the document.
         id: Number given by the index, never reused; -1 before it is in one.
-        metadata: The document's metadata.
-        flags: What was published against the document, the gravest first, such as ``"retracted"``; see ``Notice``.
+        metadata: The document's metadata; where ``"retracted"`` is among the flags, ``retracted`` is True.
+        flags: What was published against the document, or that it is such a notice itself, the gravest first:
+            ``"retracted"``, ``"retraction notice"``, ...; see ``Notice``.
     """
 
     document_id: str
@@ -98,7 +103,7 @@ class Passage:
     def search_text(self) -> str:
         """What is indexed, a line each: title, other names, headings without title and page, and text."""
         headings = " > ".join(part for part in self.path if part != self.title and not _PAGE.fullmatch(part))
-        names = ", ".join(str(name) for key in _NAMES for name in self.metadata.get(key) or ())
+        names = ", ".join(str(name) for key in NAMES for name in _listed(self.metadata.get(key) or ()))
         return "\n".join(part for part in (self.title, names, headings, self.text) if part)
 
 
@@ -159,9 +164,11 @@ class Notice:
     """What was published about a document after it: a retraction, an expression of concern, a correction.
 
     Attributes:
-        target: The document it concerns: an id such as ``"PMID:29355075"``, or ``"doi:10.1000/x"`` in lower case.
+        target: The document it concerns: an id such as ``"PMID:29355075"``, or ``"doi:10.1000/x"``; an index
+            takes DOIs and PMIDs however they are written, and keeps them so.
         kind: What it does, as it is shown with a citation: ``"retracted"``, ``"partially retracted"``, ``"expression of
-            concern"``, ``"corrected"``, ...
+            concern"``, ``"corrected"``, ...; an index takes those of ``radrag.corpora.retractions.Flag``, in capitals
+            or not.
         source: Where it is published: an id, a DOI or "".
         date: When, as ISO 8601 or "".
     """

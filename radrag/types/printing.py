@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 # Where the record of a document, as PubMed has it, names the notice that a flag stands for.
 NOTICE_LINKS: Mapping[str, tuple[str, ...]] = {
     "retracted": ("retraction_in", "retracted_and_republished_in"),
+    "retraction notice": (),  # it is the notice itself
+    "notice of concern": (),
     "partially retracted": ("partial_retraction_in",),
     "expression of concern": ("expression_of_concern_in",),
     "corrected and republished": ("corrected_and_republished_in",),

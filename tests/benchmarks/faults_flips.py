@@ -210,6 +210,7 @@ def _searches() -> Iterator[dict[str, Any]]:
 
 
 _RETRACTED = {4, 5, 8, 13, 17, 22, 26, 31, 35, 40}
+_NOTICES = {7, 16, 25, 34}
 
 
 def _check_hits(hits: Sequence[Any], options: dict[str, Any], stage: list[str] | None) -> bool:
@@ -220,10 +221,13 @@ def _check_hits(hits: Sequence[Any], options: dict[str, Any], stage: list[str] |
         number = int(passage.document_id.removeprefix("PMID:"))
         document = _document(number)
         flags = ("retracted",) if number in _RETRACTED else ("corrected",) if number == 6 else ()
-        if replace(passage, id=-1, flags=()) not in _parts(document.id) or passage.flags != flags:
+        flags = ("retraction notice",) if number in _NOTICES else flags
+        stated = {**document.metadata, **({"retracted": True} if number in _RETRACTED else {})}
+        cut = replace(passage, id=-1, flags=(), metadata=document.metadata)
+        if cut not in _parts(document.id) or (passage.flags, passage.metadata) != (flags, stated):
             _wrong(f"passage {passage} is not one of {document.id}", stage)
-        if number in _RETRACTED and not options["include_retracted"]:
-            _wrong(f"{document.id} is retracted and was found", stage)
+        if number in _RETRACTED | _NOTICES and not options["include_retracted"]:
+            _wrong(f"{document.id} is no evidence and was found", stage)
         leaked |= not _admitted(document.metadata, options["where"])
     if leaked and stage is not None:
         stage.append("leaked")

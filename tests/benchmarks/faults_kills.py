@@ -40,16 +40,22 @@ _OPERATIONS = 8
 
 @dataclass(frozen=True)
 class World:
-    """What an index should hold: documents by name, and which of them an outside notice retracts."""
+    """What an index should hold: documents by name, which of them an outside notice retracts, or one deleted since."""
 
     documents: dict[str, Document] = field(default_factory=dict)
     noticed: frozenset[str] = frozenset()
+    left: dict[str, str] = field(default_factory=dict)  # what each deleted notice retracts
 
     def retracted(self) -> set[str]:
-        """Return the names of the documents that must not be found."""
+        """Return the names of the documents that are retracted."""
         by_others = {f"PMID:{one}" for doc in self.documents.values() for one in doc.metadata.get("retraction_of", ())}
         own = {name for name, document in self.documents.items() if document.retracted}
-        return own | (by_others | self.noticed) & set(self.documents)
+        return own | (by_others | self.noticed | set(self.left.values())) & set(self.documents)
+
+    def shown(self) -> set[str]:
+        """Return the names of the documents that are evidence."""
+        notices = {name for name, document in self.documents.items() if "retraction_of" in document.metadata}
+        return set(self.documents) - self.retracted() - notices
 
 
 @dataclass(frozen=True)
@@ -88,22 +94,25 @@ def _batches(name: str, world: World, documents: list[Document], size: int = 4) 
     states, held = [], dict(world.documents)
     for start in range(0, len(documents), size):
         held = {**held, **{one.id: one for one in documents[start : start + size]}}
-        states.append(World(held, world.noticed))
+        left = {name: target for name, target in world.left.items() if name not in held}
+        states.append(World(held, world.noticed, left))
     return Operation(name, lambda index: getattr(index, name)(documents, batch_size=size), (*states,) or (world,))
 
 
 def _delete(world: World, rng: np.random.Generator) -> Operation:
     share = 0.7 if rng.random() < 0.2 else 0.15
     gone = [name for name in world.documents if rng.random() < share]
-    left = {name: document for name, document in world.documents.items() if name not in gone}
-    return Operation("delete", lambda index: index.delete(gone), (World(left, world.noticed),))
+    kept = {name: document for name, document in world.documents.items() if name not in gone}
+    said = {name: world.documents[name].metadata.get("retraction_of", ()) for name in gone}
+    left = world.left | {name: f"PMID:{target}" for name, targets in said.items() for target in targets}
+    return Operation("delete", lambda index: index.delete(gone), (World(kept, world.noticed, left),))
 
 
 def _notices(world: World, rng: np.random.Generator) -> Operation:
     numbers = rng.permutation(_UNIVERSE)[:6].tolist()
     targets = [f"doi:10.1/a{number}" if number % 2 else f"PMID:{number}" for number in numbers]
     made = [Notice(target, "retracted", "PMID:999") for target in targets]
-    after = World(world.documents, frozenset(f"PMID:{number}" for number in numbers))
+    after = World(world.documents, frozenset(f"PMID:{number}" for number in numbers), world.left)
     return Operation("notices", lambda index: index.set_notices("outside", made), (after,))
 
 
@@ -301,12 +310,12 @@ def _check(
         matching = [n for n, one in enumerate(allowed) if one.documents == documents and one.retracted() == gone]
         if not matching:
             problems.append(f"{len(documents)} documents are no state before or after {lines[-3:]}")
-            return World(documents, before.noticed), "NEITHER", problems
+            return World(documents, before.noticed, before.left), "NEITHER", problems
         world = allowed[matching[-1]]
         problems += _passages(world, [hit.passage for hit in hits], seen)
-        if shown != set(documents) - gone:
-            problems.append(f"shown and hidden: expected {sorted(set(documents) - gone)}, got {sorted(shown)}")
-        for name in sorted(set(documents) - gone)[:5]:
+        if shown != world.shown():
+            problems.append(f"shown and hidden: expected {sorted(world.shown())}, got {sorted(shown)}")
+        for name in sorted(shown)[:5]:
             number, variant = int(name.removeprefix("PMID:")), documents[name].metadata["pmid_version"] - 1
             best = index.search(unique_word(number, variant), k=1, mode="lexical")
             if [hit.passage.document_id for hit in best] != [name]:

@@ -164,15 +164,36 @@ def test_search_writes_and_stores(pubmed: FakeServer, tmp_path: Path, monkeypatc
 def test_retractions_from_a_file(pubmed: FakeServer, tmp_path: Path) -> None:
     index = tmp_path / "index"
     run("sync", index, "--create", "--server", pubmed.url)
-    assert found_in(index) == {"PMID:3", "PMID:4", "PMID:9"}
+    assert found_in(index) == {"PMID:3", "PMID:4"}
     names = "Record ID,RetractionDate,RetractionDOI,RetractionPubMedID,OriginalPaperDOI,OriginalPaperPubMedID,"
     file = tmp_path / "rw.csv"
     file.write_text(f"{names}RetractionNature\n5,1/2/2020 0:00,,0,,4,Retraction\n", encoding="utf-8")
     assert run("retractions", index, file) == ("1 notices kept; 2 documents of the index are retracted, 1 before.\n")
-    assert found_in(index) == {"PMID:3", "PMID:9"}
+    assert found_in(index) == {"PMID:3"}
     file.write_text(f"{names}RetractionNature\n6,1/2/2020 0:00,,0,,3,Correction\n", encoding="utf-8")
     assert json.loads(run("retractions", index, file, "--json"))["retracted"] == 1
-    assert found_in(index) == {"PMID:3", "PMID:4", "PMID:9"}
+    assert found_in(index) == {"PMID:3", "PMID:4"}
+
+
+def test_rows_of_a_list_of_retractions_that_cannot_be_read(pubmed: FakeServer, tmp_path: Path) -> None:
+    index, file = tmp_path / "index", tmp_path / "rw.csv"
+    run("sync", index, "--create", "--server", pubmed.url)
+    names = "Record ID,RetractionDate,RetractionDOI,RetractionPubMedID,OriginalPaperDOI,OriginalPaperPubMedID,"
+    rows = '5,1/2/2020 0:00,,0,see below,4,Retraction\n6,1/2/2020 0:00,,0,,"3,000,000",Retraction\n'
+    file.write_text(f"{names}RetractionNature\n{rows}", encoding="utf-8")
+    result = CliRunner().invoke(app, ["corpora", "pubmed", "retractions", str(index), str(file)])
+    assert "record 3 (Record ID 6), field OriginalPaperPubMedID" in str(result.exception)
+    assert "--skip-damaged" in str(result.exception)
+    assert "PMID:4" in found_in(index)
+    kept, left_out, unread = run("retractions", index, file, "--skip-damaged").splitlines()
+    assert kept == "1 notices kept; 2 documents of the index are retracted, 1 before."
+    assert left_out.startswith("Left out: file")
+    assert "got '3,000,000'" in left_out
+    assert unread.startswith("Not read: file")
+    assert "record 2 (Record ID 5), field OriginalPaperDOI: " in unread
+    assert "PMID:4" not in found_in(index)
+    facts = json.loads(run("retractions", index, file, "--skip-damaged", "--json"))
+    assert [len(facts["damaged"]), len(facts["unread"])] == [1, 1]
 
 
 def test_a_list_of_retractions_that_shrank_is_refused(pubmed: FakeServer, tmp_path: Path) -> None:
@@ -198,7 +219,7 @@ def test_a_list_of_retractions_that_shrank_is_refused(pubmed: FakeServer, tmp_pa
     run("retractions", index, file)
     write(0)
     assert "0 notices kept" in run("retractions", index, file, "--fewer")
-    assert found_in(index) == {"PMID:3", "PMID:4", "PMID:9"}
+    assert found_in(index) == {"PMID:3", "PMID:4"}
 
 
 def test_a_list_that_came_in_otherwise_is_not_replaced_by_a_cut_one(pubmed: FakeServer, tmp_path: Path) -> None:
@@ -214,7 +235,7 @@ def test_a_list_that_came_in_otherwise_is_not_replaced_by_a_cut_one(pubmed: Fake
     assert "has 1 notices, the index has 20 from a file before; nothing was changed" in told
     assert found_in(index) == set()
     assert "1 notices kept" in run("retractions", index, file, "--fewer")
-    assert found_in(index) == {"PMID:3", "PMID:9"}
+    assert found_in(index) == {"PMID:3"}
 
 
 def test_files_that_go_together_are_shown_and_applied_together(pubmed: FakeServer, tmp_path: Path) -> None:
@@ -264,7 +285,7 @@ def test_a_second_sync_waits_for_its_turn(pubmed: FakeServer, tmp_path: Path) ->
     with only_sync(index):
         result = CliRunner().invoke(app, ["corpora", "pubmed", "sync", str(index), "--server", pubmed.url])
         assert "another sync" in str(result.exception)
-    assert found_in(index) == {"PMID:1", "PMID:3", "PMID:9"}
+    assert found_in(index) == {"PMID:1", "PMID:3"}
     assert json.loads(CliRunner().invoke(app, ["index", "verify", str(index), "--json"]).output) == []
 
 

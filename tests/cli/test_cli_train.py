@@ -201,6 +201,13 @@ def test_a_static_encoder_is_only_tuned(words: tuple[str, ...], tmp_path: Path) 
     assert not (tmp_path / "out").exists()
 
 
+def test_a_tuned_encoder_tells_its_pairs_and_what_they_changed(tmp_path: Path) -> None:
+    data = lines(tmp_path / "pairs.jsonl", ({"query": f"liver {n}", "passage": f"violin {n}"} for n in range(4)))
+    at = ("train", "encoder", "--from", STATIC, "--pairs", data, "--out", tmp_path / "out")
+    assert "4 pairs, 4 a step; 0 of " in run(*at, "--epochs", 1)
+    assert "batch must be at least 2 pairs, got 1" in refused(*at, "--batch", 1)
+
+
 def test_outcomes_of_several_kinds(tmp_path: Path) -> None:
     from radrag.training._sources import load_outcomes
 

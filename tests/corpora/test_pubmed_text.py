@@ -37,6 +37,12 @@ def shown(inside: str) -> str:
         ("110 <sup>9</sup>, 0.10 <sup>9</sup>, IL10 <sup>9</sup>, CD10 <sup>+</sup>", "110 9, 0.10 9, IL10 9, CD10 +"),
         ("10 <sup>a</sup>, 10 <sup>(3)</sup>, mm <sup>2</sup>, n = 10 <sup>2+</sup>", "10 a, 10 (3), mm 2, n = 10 2+"),
         ("log<sub>10</sub>5, R<sup>2</sup>0.9, CO<sub>2</sub>, C<sub>1</sub><sub>2</sub>", "log10 5, R2 0.9, CO2, C12"),
+        ("PTV95<sub>2</sub>, 1<sub>0</sub>0, 5<sub>.</sub>5, 10<sub>-5</sub>", "PTV95_2, 1_0 0, 5_.5, 10_-5"),
+        ("PTV95<i><sub>2</sub></i>5, <i>T<sub>2</sub></i>5, <b>T<sub>2</sub>=</b>5", "PTV95_2 5, T2 5, T2=5"),
+        ("10<sup>x</sup>, 5x10<sup>n</sup>, 2<sup>n</sup>5, 10<sub>x</sub>", "10^x, 5x10^n, 2^n 5, 10_x"),
+        ("10<sup>9</sup><sub>2</sub>, 10<sup>9</sup>5, 5<sup>½</sup>", "10⁹_2, 10⁹ 5, 5^(½)"),
+        ("10<sup>-</sup><sup>5</sup>, 10<sup>--5</sup>, 10<sup>~5</sup>", "10⁻⁵, 10^(--5), 10^(~5)"),
+        ("10<sup>th</sup>, 37<sup>o</sup>C, CD8<sup>high</sup>, D2<sub>cc</sub>", "10th, 37oC, CD8high, D2cc"),
     ],
 )
 def test_text_in_line(inside: str, text: str) -> None:
@@ -45,6 +51,7 @@ def test_text_in_line(inside: str, text: str) -> None:
 
 def mml(inside: str) -> str:
     names = "math mrow mstyle msup msub msubsup mmultiscripts mprescripts none mfrac msqrt mroot mn mi mo mtext mspace"
+    names += " munder mover munderover"
     for name in names.split():
         inside = inside.replace(f"<{name}>", f"<mml:{name}>").replace(f"</{name}>", f"</mml:{name}>")
         inside = inside.replace(f"<{name}/>", f"<mml:{name}/>")
@@ -76,6 +83,19 @@ def mml(inside: str) -> str:
         ("<mn>2</mn><mroot><mn>5</mn><mn>3</mn></mroot>", "2 5^(1/3)"),
         ("<mfrac><mn>1</mn><mn>2</mn></mfrac><mn>5</mn>", "1/2 5"),
         ("<msub><mi>log</mi><mn>10</mn></msub><mn>5</mn>", "log10 5"),
+        ("<munder><mn>3</mn><mn>4</mn></munder>", "3_4"),
+        ("<mover><mn>3</mn><mn>4</mn></mover><mn>5</mn>", "3^4 5"),
+        ("<mover><mi>x</mi><mo>¯</mo></mover><mo>=</mo><mn>0.1</mn>", "x¯=0.1"),
+        ("<munder><mi>lim</mi><mrow><mi>x</mi><mo>→</mo><mn>0</mn></mrow></munder><mn>5</mn>", "lim_(x→0)5"),
+        (
+            "<munderover><mo>∑</mo><mrow><mi>i</mi><mo>=</mo><mn>1</mn></mrow><mn>5</mn></munderover><mn>3</mn>",
+            "∑_(i=1)^5 3",
+        ),
+        ("<munderover><mn>1</mn><mn>2</mn><mn>3</mn></munderover>", "1_2^3"),
+        ("<msup><mn>10</mn><mi>x</mi></msup><msub><mn>2</mn><mi>n</mi></msub><mn>5</mn>", "10^x 2_n 5"),
+        ("<mmultiscripts><mn>1</mn><mn>2</mn><mn>3</mn><mn>4</mn><mn>5</mn></mmultiscripts>", "1_2_3_4_5"),
+        ("<mmultiscripts><mi>U</mi><mprescripts/><mn>92</mn><mn>238</mn></mmultiscripts>", "U92_238"),
+        ("<mrow><msub><mi>T</mi><mn>2</mn></msub></mrow><mn>5</mn>", "T2 5"),
         ("<mrow>\n <mi>n</mi>\n <mo>=</mo>\n <mn>1</mn><mn>2</mn></mrow>", "n=12"),
     ],
 )
@@ -93,6 +113,8 @@ def test_formulas(formula: str, text: str) -> None:
         ("10 <math><msup><mrow/><mn>18</mn></msup><mi>F</mi></math>", "10 18F"),
         ("AUC<math><msub><mrow/><mn>24</mn></msub></math>", "AUC24"),
         ("take 1<math><mfrac><mn>1</mn><mn>2</mn></mfrac></math> tablets", "take 1 1/2 tablets"),
+        ("2<math><mfrac><mn>1</mn><mn>2</mn></mfrac></math>5 mg", "2 1/2 5 mg"),
+        ("<math><msub><mi>T</mi><mn>2</mn></msub></math>5", "T2 5"),
         ("2<sup><math><mfrac><mn>1</mn><mn>2</mn></mfrac></math></sup>", "2^(1/2)"),
     ],
 )

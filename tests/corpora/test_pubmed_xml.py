@@ -265,6 +265,20 @@ def test_when_a_record_was_revised(tmp_path: Path, parts: str, expected: str | N
 UPDATE = "<DeleteCitation><PMID>1</PMID><PMID Version='2'>2</PMID></DeleteCitation>"
 
 
+def test_a_damaged_pmid_to_delete_is_refused_by_itself(tmp_path: Path) -> None:
+    path = tmp_path / "a.xml"
+    path.write_text(
+        "<PubmedArticleSet><DeleteCitation><PMID>1</PMID><PMID/><PMID>2</PMID><PMID>x</PMID><PMID>3</PMID>"
+        "</DeleteCitation></PubmedArticleSet>"
+    )
+    with pytest.raises(CorpusError, match="record 1, field PMID: expected a PMID, a number, got ''"):
+        list(read_pubmed(path, deletions=True))
+    damaged: list[CorpusError] = []
+    assert [one.id for one in read_pubmed(path, deletions=True, damaged=damaged)] == ["PMID:1", "PMID:2", "PMID:3"]
+    assert [(error.record, error.field) for error in damaged] == [(1, "PMID"), (1, "PMID")]
+    assert "got 'x'" in str(damaged[1])
+
+
 def test_versions_and_deletions_come_in_order(tmp_path: Path) -> None:
     path = write(tmp_path / "u.xml.gz", article(), article("<ArticleTitle>New.</ArticleTitle>"), UPDATE)
     assert [(d.id, d.title) for d in read_pubmed(path)] == [("PMID:7", ""), ("PMID:7", "New.")]

@@ -40,7 +40,7 @@ def test_documents_from_csv(tmp_path: Path, name: str) -> None:
     path = write(tmp_path / name, '\ufeffid,text,title,year\r\na,"one, ""two""\r\nthree",T,2020\r\n\r\nb,x,,\r\n')
     assert list(read_csv(path)) == [
         Document("a", 'one, "two"\r\nthree', title="T", metadata={"year": 2020}),
-        Document("b", "x", metadata={"year": ""}),
+        Document("b", "x", metadata={"year": None}),
     ]
 
 
@@ -62,6 +62,59 @@ def test_what_cannot_be_told_of_retraction_is_refused(tmp_path: Path, value: str
     with pytest.raises(CorpusError, match=f"field retracted: expected true, yes or 1, .* got '{value}'") as caught:
         list(read_csv(path))
     assert (caught.value.record, caught.value.field) == (3, "retracted")
+
+
+def test_a_year_is_a_number(tmp_path: Path) -> None:
+    years = {"2020": 2020, "2020.0": 2020, " 2019.00": 2019, "": None}
+    path = write(tmp_path / "d.csv", "id,text,year\n" + "".join(f"{n},x,{year}\n" for n, year in enumerate(years)))
+    assert [document.metadata["year"] for document in read_csv(path)] == list(years.values())
+    records = [{"id": str(n), "text": "x", "year": year} for n, year in enumerate([*years, 2020, 2020.0, None])]
+    found = [document.metadata["year"] for document in read_jsonl(jsonl(tmp_path / "d.jsonl", *records))]
+    assert found == [*years.values(), 2020, 2020, None]
+    assert not any(isinstance(year, float) for year in found)
+
+
+@pytest.mark.parametrize("value", ["2020-05-01", "c2020", "2020.5", "20", "nan", "٢٠٢٠"])
+def test_what_is_no_year_is_refused(tmp_path: Path, value: str) -> None:
+    path = write(tmp_path / "d.csv", f"id,text,Year\na,x,2020\nb,x,{value}\n")
+    with pytest.raises(CorpusError, match=f"field Year: expected a year of four digits, .* got '{value}'") as caught:
+        list(read_csv(path))
+    assert (caught.value.record, caught.value.field) == (3, "Year")
+    with pytest.raises(CorpusError, match="got True"):
+        list(read_jsonl(jsonl(tmp_path / "d.jsonl", {"id": "a", "text": "x", "year": True})))
+
+
+def test_fields_that_an_index_knows_are_read_in_capitals_too(tmp_path: Path) -> None:
+    content = "id,text,PMID,DOI,Year,Retracted,Site\na,x,111,10.1000/A,2020.0,Yes,X\n"
+    (one,) = read_csv(write(tmp_path / "d.csv", content))
+    assert one.metadata == {"pmid": "111", "doi": "10.1000/A", "year": 2020, "retracted": True, "Site": "X"}
+    (one,) = read_jsonl(jsonl(tmp_path / "d.jsonl", {"id": "a", "text": "x", "Pmid": 111, "DOI": ["10.1000/A"]}))
+    assert one.metadata == {"pmid": 111, "doi": ["10.1000/A"]}
+    (one,) = read_csv(tmp_path / "d.csv", Fields(id="PMID", metadata=("DOI",)))
+    assert (one.id, one.metadata) == ("111", {"doi": "10.1000/A"})
+
+
+def test_two_columns_that_differ_in_capitals_only_are_refused(tmp_path: Path) -> None:
+    path = write(tmp_path / "d.csv", "id,text,doi,DOI\na,x,10.1000/a,10.1000/b\n")
+    with pytest.raises(CorpusError, match="field DOI: there is another field 'doi', in capitals or not; rename"):
+        list(read_csv(path))
+    path = write(tmp_path / "sites.csv", "id,text,site,Site\na,x,1,2\n")
+    assert next(read_csv(path)).metadata == {"site": "1", "Site": "2"}
+
+
+def test_publication_types_in_one_text_are_cut(tmp_path: Path) -> None:
+    said = ["Journal Article; Retracted Publication", "Review|Journal Article ", "Editorial", ""]
+    path = write(
+        tmp_path / "d.csv", "id,text,publication_types\n" + "".join(f"{n},x,{v}\n" for n, v in enumerate(said))
+    )
+    assert [document.metadata["publication_types"] for document in read_csv(path)] == [
+        ["Journal Article", "Retracted Publication"],
+        ["Review", "Journal Article"],
+        ["Editorial"],
+        [],
+    ]
+    (one,) = read_jsonl(jsonl(tmp_path / "d.jsonl", {"id": "a", "text": "x", "publication_types": ["A; B"]}))
+    assert one.metadata == {"publication_types": ["A; B"]}
 
 
 def test_fields_name_the_columns(tmp_path: Path) -> None:

@@ -90,6 +90,13 @@ def test_retracted_never_supports(keys: tuple[int, ...]) -> None:
     assert claim.citations == ()
 
 
+@pytest.mark.parametrize("kind", ["Retraction of Publication", "Expression of Concern"])
+def test_a_notice_never_supports(kind: str) -> None:
+    passage = replace(HITS[0].passage, metadata={"publication_types": [kind]})
+    grounded = ground(draft((HITS[0].passage.text, (1,))), [replace(HITS[0], passage=passage)], lookup)
+    assert [claim.supported for claim in grounded.claims] == [False]
+
+
 def test_a_passage_that_was_not_shown_cannot_be_cited() -> None:
     grounded = ground(replace(draft((US, (2,)), (CT, (1,))), shown=1), HITS, lookup)
     assert grounded.unknown == ("[2]",)

@@ -16,11 +16,11 @@ from hypothesis import strategies as st
 from radrag.corpora import read_pubmed
 from radrag.corpora.pubmed_selection import Selection
 from radrag.corpora.pubmed_server import LocalFolder, Server
+from radrag.corpora.versions import Version
 from radrag.errors import CorpusError, IndexStateError
 from radrag.indexes.hybrid import HybridIndex
 from radrag.indexes.pubmed_sync import SyncReport, make_plan, sync
 from radrag.indexes.store import document_version
-from radrag.indexes.versions import Version
 from radrag.types import Document, Notice
 
 BASE, UPDATE = "pubmed26n0001.xml.gz", "pubmed26n0002.xml.gz"
@@ -46,7 +46,8 @@ class PlainIndex:
                 self.stored[document.id] = document
         return counts
 
-    def delete(self, ids: Iterable[str]) -> dict[str, int]:
+    def delete(self, ids: Iterable[str], *, keep_notices: bool = True) -> dict[str, int]:
+        assert not keep_notices
         gone = [name for name in list(ids) if self.stored.pop(name, None)]
         return {"deleted": len(gone), "missing": 0}
 
@@ -466,11 +467,11 @@ def test_an_older_revision_in_a_later_file_changes_nothing(
     assert texts(index) == {"1": "Two."}
 
 
-def test_without_a_date_the_version_alone_decides(index: Opened, source: LocalFolder, tmp_path: Path) -> None:
+def test_a_record_without_a_date_is_the_older(index: Opened, source: LocalFolder, tmp_path: Path) -> None:
     base(tmp_path, BASE, article(1, "One.", revised="2026-03-01"), article(2, "One."), article(3, version=2))
     update(tmp_path, UPDATE, article(1, "Two."), article(2, "Two.", revised="2025-03-01"), article(3, revised="2026"))
-    assert some(follow(index, source)) == {"added": 3, "updated": 2, "skipped": 1}
-    assert texts(index) == {"1": "Two.", "2": "Two.", "3": "Some text."}
+    assert some(follow(index, source)) == {"added": 3, "updated": 1, "skipped": 2}
+    assert texts(index) == {"1": "One.", "2": "Two.", "3": "Some text."}
 
 
 def test_the_deletion_of_a_lower_version_leaves_the_article(index: Opened, source: LocalFolder, tmp_path: Path) -> None:

@@ -162,9 +162,9 @@ class Stopping(PlainIndex):
             total = {name: total.get(name, 0) + count for name, count in counts.items()}
         return total or super().update([])
 
-    def delete(self, ids: Iterable[str]) -> dict[str, int]:
+    def delete(self, ids: Iterable[str], *, keep_notices: bool = True) -> dict[str, int]:
         self.count()
-        return super().delete(ids)
+        return super().delete(ids, keep_notices=keep_notices)
 
     def set_notices_of(self, notices: Mapping[str, Iterable[Notice]]) -> dict[str, int]:
         self.count()
@@ -312,8 +312,8 @@ def test_a_retracted_article_stays_out_of_every_search_while_its_file_is_applied
         seen: list[set[str]] = []
 
         def watched(method: Callable[..., Any]) -> Callable[..., Any]:
-            def call(*arguments: Any) -> Any:
-                result = method(*arguments)
+            def call(*arguments: Any, **options: Any) -> Any:
+                result = method(*arguments, **options)
                 seen.append({hit.passage.text for hit in index.search("renal")})
                 return result
 
@@ -356,8 +356,8 @@ def test_a_retraction_holds_while_its_notice_leaves_the_selection(source: LocalF
         def update(self, documents: Iterable[Any]) -> dict[str, int]:
             return self.seen(super().update(documents))
 
-        def delete(self, ids: Iterable[str]) -> dict[str, int]:
-            return self.seen(super().delete(ids))
+        def delete(self, ids: Iterable[str], *, keep_notices: bool = True) -> dict[str, int]:
+            return self.seen(super().delete(ids, keep_notices=keep_notices))
 
         def set_notices_of(self, notices: Mapping[str, Iterable[Notice]]) -> dict[str, int]:
             return self.seen(super().set_notices_of(notices))
@@ -540,6 +540,7 @@ LINKS = {
     "RetractedandRepublishedFrom": "retracted",
 }
 OWN = {"RetractionIn": "retracted", "ExpressionOfConcernIn": "expression of concern", "CommentIn": None}
+NOTICES = dict.fromkeys(("RetractionOf", "PartialRetractionOf"), "retraction notice")
 ARTICLE = st.tuples(st.sampled_from([1, 2, 3]), st.booleans(), st.sampled_from([None, *OWN]), st.just(0))
 NOTICE = st.tuples(st.sampled_from([8, 9]), st.booleans(), st.sampled_from([None, *LINKS]), st.sampled_from([1, 2, 3]))
 GONE = st.sampled_from([1, 2, 3, 8, 9])
@@ -566,7 +567,7 @@ def test_flags_are_those_of_the_records_as_they_stand(
             links = ((link, target or 99),) if link else ()
             written.append(article(pmid, f"Renal {pmid}.", mesh=KEPT if selected else (), links=links))
             if selected:
-                kept[pmid] = {flag for flag in (OWN.get(link),) if flag}
+                kept[pmid] = {flag for flag in (OWN.get(link), NOTICES.get(link)) if flag}
             if link in LINKS:
                 said[pmid] = (target, LINKS[link])
         put(folder / "pubmed", f"pubmed26n{number:04}.xml.gz", *written)
@@ -575,7 +576,7 @@ def test_flags_are_those_of_the_records_as_they_stand(
         follow(index, LocalFolder(folder / "pubmed"), HUMANS)
         found = {hit.passage.document_id: hit.passage.flags for hit in index.search("renal", include_retracted=True)}
         assert {name: set(shown) for name, shown in found.items()} == {f"PMID:{n}": one for n, one in flags.items()}
-        sound = {f"PMID:{pmid}" for pmid, one in flags.items() if "retracted" not in one}
+        sound = {f"PMID:{pmid}" for pmid, one in flags.items() if not one & {"retracted", "retraction notice"}}
         assert {hit.passage.document_id for hit in index.search("renal")} == sound
         assert index.verify() == []
 

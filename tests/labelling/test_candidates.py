@@ -262,5 +262,8 @@ def test_a_retracted_document_is_no_guideline_whoever_says_so(tmp_path: Path) ->
             Document("other", "A cat."),
         ])  # fmt: skip
         assert set(guidelines_of(LABELS, index)) == {"ct-head", "ct-abd"}
+        index.update([Document("ct-abd", "Belly scan.", metadata={"publication_types": ["Expression of Concern"]})])
+        assert set(guidelines_of(LABELS, index)) == {"ct-head"}
+        index.update([Document("ct-abd", "Belly scan.", metadata={"doi": "10.1000/x"})])
         index.set_notices("list", [Notice("doi:10.1000/x", "retracted")])
         assert set(guidelines_of(LABELS, index)) == {"ct-head"}

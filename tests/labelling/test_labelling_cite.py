@@ -42,6 +42,7 @@ def small(tmp_path: Path) -> Iterator[HybridIndex]:
                 ),
                 Document("plain", "Headache. Trauma to the head.", "Plain"),
                 Document("withdrawn", "Headache.", metadata={"retracted": True}),
+                Document("notice", "Headache.", metadata={"publication_types": ["Expression of Concern"]}),
             ]
         )
         yield made
@@ -63,8 +64,8 @@ def test_a_document_without_that_heading_is_cited_all_the_same(small: HybridInde
     assert found.quote == "Trauma to the head."
 
 
-@pytest.mark.parametrize("id", ["absent", "withdrawn"])
-def test_nothing_is_cited_from_what_is_not_there_or_retracted(small: HybridIndex, id: str) -> None:
+@pytest.mark.parametrize("id", ["absent", "withdrawn", "notice"])
+def test_nothing_is_cited_from_what_is_not_there_or_no_evidence(small: HybridIndex, id: str) -> None:
     assert cite(small, ["headache", "colic"], Label(id)) == [None, None]
 
 

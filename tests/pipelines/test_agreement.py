@@ -31,6 +31,7 @@ def claim(*names: str) -> Claim:
 
 def test_sources_on_both_sides_are_named_and_retracted_ones_never_count() -> None:
     hits = [hit("a", FOR), hit("b", AGAINST), hit("c", AGAINST, retracted=True)]
+    hits.append(hit("d", AGAINST, publication_types=["Retraction of Publication"]))
     found = agreement(QUESTION, hits)
     assert (found.support, found.contradict) == (("a",), ("b",))
     assert found.conflict
@@ -98,7 +99,10 @@ def test_a_set_counts_if_one_is_cited_and_another_found(index: HybridIndex) -> N
     assert told(hits, ("elsewhere",)) is None
     assert told(hits[:1], (one,)) is None
     assert told([hits[0], hit(other, AGAINST, retracted=True)], (one,)) is None
+    assert told([hits[0], hit(other, AGAINST, retraction_of=["1"])], (one,)) is None
     assert told(hits, (one,), "summary") is None
+    noticed = [*hits, hit(other, AGAINST, retraction_of=["1"])]
+    assert agreement_of(QUESTION, "yesno", noticed, [claim(one)], lambda _: "digest") is None
     pages = agreement_of(QUESTION, "yesno", hits, [claim(one)], lambda _: "guideline")
     assert pages == Agreement(known=found.known)
 

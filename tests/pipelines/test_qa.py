@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -348,6 +349,24 @@ def test_what_only_a_retracted_source_answers_is_said(tmp_path: Path) -> None:
         assert (answer.abstained, answer.reason) == (True, Reason.RETRACTED_ONLY)
         assert all(hit.passage.document_id != "PMID:9" for hit in answer.evidence)
         assert QAPipeline(made, min_confidence=0.4)("Who composed Tosca?").reason == Reason.OFF_TOPIC
+
+
+@pytest.mark.parametrize(
+    "metadata",
+    [
+        {"publication_types": ["Retraction of Publication"], "retraction_of": ["1"]},
+        {"publication_types": ["Expression of Concern"], "expression_of_concern_for": ["1"]},
+    ],
+)
+def test_a_notice_is_no_evidence_for_what_it_withdraws_or_doubts(tmp_path: Path, metadata: dict[str, Any]) -> None:
+    said = "Hydroxychloroquine reduces mortality in hospitalised patients with COVID-19."
+    others = [Document(f"PMID:{n}", f"Statement number {n} about ankles and bones.", "Imaging") for n in range(10, 30)]
+    with HybridIndex.create(tmp_path / "i") as made:
+        made.add([Document("PMID:2", said, f"Notice: {said}", "abstract", metadata=metadata), *others])
+        question = "Does hydroxychloroquine reduce mortality in hospitalised patients with COVID-19?"
+        answer = QAPipeline(made, min_confidence=0.4)(question)
+        assert (answer.abstained, answer.reason, answer.verdict) == (True, Reason.RETRACTED_ONLY, None)
+        assert "PMID:2" not in {hit.passage.document_id for hit in answer.evidence}
 
 
 def test_a_pipeline_with_another_index_or_k_is_as_one_made_anew(index: HybridIndex, tmp_path: Path) -> None:

@@ -330,6 +330,7 @@ def test_every_flag_of_a_record_knows_where_its_notice_is_named() -> None:
     for flag, names in NOTICE_LINKS.items():
         assert [own_flags({name: ["1"]}) for name in names] == [(flag,)] * len(names)
     assert set(NOTICE_LINKS) == {flag.value for flag in Flag}
+    assert {flag for flag, names in NOTICE_LINKS.items() if not names} == {Flag.RETRACTION_NOTICE, Flag.CONCERN_NOTICE}
 
 
 def test_warnings_stand_before_the_claims_and_sources_in_every_output() -> None:

@@ -15,7 +15,7 @@ class Version(NamedTuple):
 
     Attributes:
         number: Its ``pmid_version``, 0 if it has none.
-        revised: The day of its last revision, ``"YYYY-MM-DD"``; ``""`` if it is not known.
+        revised: The day of its last revision, ``"YYYY-MM-DD"``; ``""`` if it was never revised.
     """
 
     number: int = 0
@@ -32,10 +32,8 @@ class Version(NamedTuple):
         return cls(number, revised if dated else "")
 
     def is_older(self, other: Version) -> bool:
-        """Return whether this record is older; the dates decide only where both have one."""
-        if self.number != other.number or not (self.revised and other.revised):
-            return self.number < other.number
-        return self.revised < other.revised
+        """Return whether this record is older: its number is lower or, of equal ones, its date; no date is lowest."""
+        return self < other
 
 
 def deletes_up_to(metadata: Mapping[str, Any]) -> float:
