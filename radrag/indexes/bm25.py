@@ -187,8 +187,8 @@ def count_holders(segments: Sequence[Postings], terms: Sequence[str], statistics
 
 
 def check_parameters(k1: float, b: float) -> None:
-    """Refuse a k1 below 0 and a b outside 0 to 1."""
-    if k1 < 0:
+    """Refuse a k1 below 0 or without end, a b outside 0 to 1, and what is no number."""
+    if not 0 <= k1 < math.inf:
         raise ValueError(f"k1 must be at least 0, got {k1}")
     if not 0 <= b <= 1:
         raise ValueError(f"b must be between 0 and 1, got {b}")

@@ -12,8 +12,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cache
 from typing import TYPE_CHECKING, Any, Protocol
 
+from radrag.corpora.values import json_value, whole_number
 from radrag.errors import require
-from radrag.indexes.filters import Range, Where
+from radrag.indexes.filters import Member, Range, Where
 from radrag.types import Document, Hit
 
 if TYPE_CHECKING:
@@ -63,8 +64,10 @@ def as_retriever(
 
     Raises:
         ValueError: If ``k`` is below 1, or a filter cannot be translated.
-        TypeError: If ``search`` has no such option, or ``filters`` are not those of llama-index.
+        TypeError: If ``search`` has no such option, ``k`` is no whole number, or ``filters`` are not those of
+            llama-index.
     """
+    k = whole_number("k", k)
     if k < 1:
         raise ValueError(f"k must be at least 1, got {k}")
     joined = dict(where or {})
@@ -80,8 +83,9 @@ def where_of(filters: MetadataFilters) -> dict[str, Any]:
     """Translate llama-index filters to a ``where`` mapping.
 
     Args:
-        filters: Filters joined by AND, nested or not. ``==``, ``in``, ``>=`` and ``<=`` can be said; ``contains`` and
-            ``any`` too, for a list in the metadata matches if one of its members does.
+        filters: Filters joined by AND, nested or not. ``==``, ``in``, ``>=`` and ``<=`` can be said; ``any`` too, for
+            a list in the metadata matches if one of its members does; and ``contains``, for lists: a search refuses it
+            where a document has text in the field that is in no list.
 
     Raises:
         ValueError: If a filter has another operator or condition, or a field has conditions that one cannot say.
@@ -128,7 +132,7 @@ def documents_of(nodes: Iterable[BaseNode]) -> Iterator[Document]:
 
 def _check_json(name: str, key: str, value: Any) -> None:
     try:
-        json.dumps(value, allow_nan=False)
+        json.dumps(value, allow_nan=False, default=json_value)
     except (TypeError, ValueError) as error:
         raise ValueError(
             f"node {name!r}: metadata {key!r} must hold JSON values, got {value!r} ({error}); convert or remove it"
@@ -139,7 +143,7 @@ def _wanted(one: Any) -> Any:
     """Translate one filter to what its field must be."""
     translations: Mapping[str, Callable[[Any], Any]] = {
         "==": lambda value: value,
-        "contains": lambda value: value,
+        "contains": Member,
         "in": list,
         "any": list,
         ">=": lambda value: Range(low=value),

@@ -12,11 +12,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from radrag.corpora.values import whole_number
 from radrag.indexes.bm25 import BM25, Statistics, check_parameters
 from radrag.indexes.embedding_cache import checked_vectors
 from radrag.indexes.fusion import Fusion, rank_fusion, score_fusion
 from radrag.indexes.okapi import RankBM25
-from radrag.indexes.segments import Segment
+from radrag.indexes.segments import Segment, damage_told
 from radrag.indexes.tokens import query_terms
 from radrag.protocols import Encoder
 
@@ -69,6 +70,7 @@ class SearchSettings:
         check_parameters(self.k1, self.b)
         if not 0 <= self.dense_weight <= 1:
             raise ValueError(f"dense_weight must be between 0 and 1, got {self.dense_weight}")
+        object.__setattr__(self, "depth", whole_number("depth", self.depth))
         if self.depth < 1:
             raise ValueError(f"depth must be at least 1, got {self.depth}")
 
@@ -127,10 +129,12 @@ class Searcher:
         with ThreadPoolExecutor(1) if mode is Mode.HYBRID and len(self) >= _TWO_THREADS else nullcontext() as other:
             ahead = None if other is None else other.submit(self._dense, queries, depth, admitted, exact, heard)
             if mode is not Mode.DENSE:
-                lexical = [self._lexical.top(one, depth, admitted, self.statistics) for one in terms]
+                with damage_told():
+                    lexical = [self._lexical.top(one, depth, admitted, self.statistics) for one in terms]
             if mode is not Mode.LEXICAL:
                 dense = self._dense(queries, depth, admitted, exact, heard) if ahead is None else ahead.result()
-        return [self._join(*one, k, mode, chosen) for one in zip(terms, lexical, dense, strict=True)]
+        with damage_told():
+            return [self._join(*one, k, mode, chosen) for one in zip(terms, lexical, dense, strict=True)]
 
     def rarity(self, terms: Sequence[str]) -> dict[str, float]:
         """Return each term's inverse document frequency, ``log(1 + (N - n + .5) / (n + .5))``."""
@@ -177,9 +181,13 @@ class Searcher:
 
     def _dense(self, queries: Sequence[str], depth: int, masks: Masks, exact: bool, heard: bool) -> list[Any]:
         vectors = checked_vectors(self._encoder, queries, "query")
+        with damage_told():
+            return self._near(vectors, depth, masks, exact, heard)
+
+    def _near(self, vectors: NDArray[np.float32], depth: int, masks: Masks, exact: bool, heard: bool) -> list[Any]:
         asked = np.flatnonzero(vectors.any(axis=1)) if heard else np.arange(len(vectors))
-        rows: list[list[Any]] = [[] for _ in queries]
-        cosines: list[list[Any]] = [[] for _ in queries]
+        rows: list[list[Any]] = [[] for _ in vectors]
+        cosines: list[list[Any]] = [[] for _ in vectors]
         for segment, offset, mask in zip(self._segments, self._offsets, masks, strict=False):
             found = segment.dense.top(vectors[asked], depth, mask, exact)
             for place, (local, values) in zip(asked.tolist(), found, strict=True):

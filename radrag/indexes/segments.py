@@ -174,11 +174,31 @@ def remove_unnamed(parent: Path, keep: set[str]) -> None:
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def retry_missing(read: Callable[[], T], seconds: float = 10.0) -> T:
-    """Call again if a file vanished meanwhile: a writer may have replaced the segments just listed.
+@contextmanager
+def damage_told() -> Iterator[None]:
+    """Tell what cannot be read in a segment's arrays as damage; no code of a user's may run inside.
+
+    Raises:
+        IndexCorruptError: In the place of an error of arrays or of text.
+    """
+    try:
+        yield
+    except (IndexError, UnicodeDecodeError) as error:
+        raise IndexCorruptError(
+            f"a segment names rows or terms that it cannot hold ({error}); rebuild the index"
+        ) from error
+
+
+def retry_missing(parent: Path, read: Callable[[], T], seconds: float = 10.0) -> T:
+    """Call again if a file of a segment vanished meanwhile: a writer may have replaced the segments just listed.
 
     A folder's name is never used again, and it is removed only after no state lists it. So a file that was missing
     before, and is still listed when the list is read again, is damage.
+
+    Args:
+        parent: The folder of all segments; a file missing elsewhere is the affair of whoever wanted it.
+        read: What may find that one is missing.
+        seconds: How long to go on.
 
     Raises:
         IndexCorruptError: If a file is missing.
@@ -191,6 +211,8 @@ def retry_missing(read: Callable[[], T], seconds: float = 10.0) -> T:
             return read()
         except FileNotFoundError as error:
             file = str(error.filename)
+            if not Path(file).is_relative_to(parent):
+                raise
             if file in missing:
                 raise IndexCorruptError(f"{file} is missing from the index; rebuild it") from error
             if monotonic() > end:

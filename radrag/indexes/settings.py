@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from radrag.corpora import Chunking
+from radrag.corpora.values import whole_number
 from radrag.errors import IndexCorruptError, IndexMismatchError, ModelError
-from radrag.indexes.encoders import NAMED, LlamaIndexEncoder, load_encoder
+from radrag.indexes.encoders import NAMED, StaticEncoder, load_encoder
 from radrag.indexes.searcher import ENGINES, SearchSettings
 from radrag.indexes.tokens import fingerprint as tokenizer_fingerprint
 from radrag.protocols import Encoder
 
-FORMAT = 3
+FORMAT = 4
 _RERANKERS = ("learned", "late")  # those that ship: names, also where a file is called so
 
 
@@ -27,11 +28,14 @@ def make_settings(given: Any, encoder: Encoder, chunking: Chunking, search: Sear
         chunking: How documents are cut.
         search: How it searches.
     """
+    dim = whole_number(f"the encoder {encoder.fingerprint}: dim", encoder.dim)
+    if dim < 1:
+        raise ValueError(f"the encoder {encoder.fingerprint}: dim must be at least 1, got {dim}")
     return {
         "format": FORMAT,
         "encoder": name_of(given),
         "encoder_fingerprint": encoder.fingerprint,
-        "dim": encoder.dim,
+        "dim": dim,
         "tokenizer": tokenizer_fingerprint(),
         "chunking": asdict(chunking),
         "search": asdict(search),
@@ -81,12 +85,22 @@ def check_settings(folder: Path, settings: Mapping[str, Any] | None, encoder: st
             f"{folder} holds vectors of encoder {settings['encoder_fingerprint']}, but {loaded.fingerprint} was "
             "loaded; pass the encoder it was made with, or build the index again"
         )
-    if isinstance(loaded, LlamaIndexEncoder) and loaded.dim != settings["dim"]:  # many say no model name
+    if not isinstance(loaded, StaticEncoder):  # its fingerprint is that of its weights; they are loaded when needed
+        refuse_dim(folder, settings, loaded)
+    return loaded
+
+
+def refuse_dim(folder: Path, settings: Mapping[str, Any], encoder: Encoder) -> None:
+    """Refuse an encoder whose vectors are longer or shorter than those of an index, whatever its fingerprint says.
+
+    Raises:
+        IndexMismatchError: If they are.
+    """
+    if encoder.dim != settings["dim"]:
         raise IndexMismatchError(
-            f"{folder} holds vectors of {settings['dim']} numbers, but {loaded.fingerprint} gives {loaded.dim}; pass "
+            f"{folder} holds vectors of {settings['dim']} numbers, but {encoder.fingerprint} gives {encoder.dim}; pass "
             "the encoder it was made with, or build the index again"
         )
-    return loaded
 
 
 def name_of(given: Any) -> str | None:

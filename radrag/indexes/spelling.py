@@ -34,11 +34,16 @@ _SPELLING = [
         (r"leuc(?=o?(?:cyt|pen|plak|dystroph|encephal))", "leuk"),
         (
             r"(gno|the|sta|steno|fibro|necro|lero|rrho|rombo|stomo|kypho|tuberculo|cri|psycho|neuro|myco|mito|zoono|"
-            r"dermato)ses$",
+            r"dermato|phy|arthro|scolio|lordo|ankylo)ses$",
             r"\1sis",
         ),
         (r"(bacteri|mitochondri|epitheli|endotheli|diverticul|^atri)a$", r"\1um"),
-        (r"(embol|thromb|bronch|^fung|^foc|^loc|calcul|stimul|nucle|bacill|cocc|vill)i$", r"\1us"),
+        (
+            r"(embol|thromb|bronch|^fung|^foc|^loc|calcul|stimul|nucle|bacill|cocc|vill|menisc|^uter|^ram|"
+            r"humer|sulc|gyr|alveol|glomerul|hippocamp|acin|^toph|^hil)i$",
+            r"\1us",
+        ),
+        (r"thoraces$", "thorax"),
         (r"omata$", "oma"),
         (r"itides$", "itis"),
         (r"organisms$", "organism"),
@@ -46,10 +51,12 @@ _SPELLING = [
 ]
 _RESPELLED = re.compile("|".join(f"(?:{rule.pattern})" for rule, _ in _SPELLING))
 _IRREGULAR = {
-    "appendices": "appendix", "biases": "bias", "children": "child", "cortices": "cortex", "criteria": "criterion",
-    "feet": "foot", "ganglia": "ganglion", "gases": "gas", "haem": "heme", "indices": "index", "matrices":
-    "matrix", "men": "man", "mice": "mouse", "ova": "ovum", "septa": "septum", "sera": "serum", "teeth": "tooth",
-    "testes": "testis", "women": "woman",
+    "apices": "apex", "appendices": "appendix", "biases": "bias", "calices": "calyx", "calyces": "calyx",
+    "cervices": "cervix", "children": "child", "cortices": "cortex", "criteria": "criterion", "feet": "foot",
+    "foramina": "foramen", "ganglia": "ganglion", "gases": "gas", "haem": "heme", "indices": "index",
+    "lumina": "lumen", "matrices": "matrix", "mcg": "ug", "men": "man", "mice": "mouse", "ova": "ovum",
+    "pelves": "pelvis", "phalanges": "phalanx", "radii": "radius", "septa": "septum", "sera": "serum",
+    "teeth": "tooth", "testes": "testis", "varices": "varix", "vertices": "vertex", "women": "woman",
 }  # fmt: skip
 _SPARED_STEMS = frozenset(
     """als apoe aps ards bias cas cns covid dens fus gas gcs ibs iris kras lens mass mds mers mods news pbs pcos pelvis
@@ -60,8 +67,8 @@ _WHOLE = ("itis", "organism")  # Porter 2 makes hepatitis one with hepatic and a
 # concept, carbon, miner, vertebral, medical, affected, subject and transit. The whole word, so that no compound is cut.
 _APART = re.compile(
     r"((?:embol|colon)iz)(?:e[ds]?|ing|ations?|ers?)|(mineral)(?:s|iz(?:e[ds]?|ing|ations?))?"
-    r"|(fibrillat)(?:e[ds]?|ing|ions?)|(lactati)(?:on|onal|ng)|(experiment|position)(?:s|al|ally|ed|ing|ation|ers?)?"
-    r"|(several|actinic|enteral|enteric|humoral|carbonic|affective|subjective|medication|conception|carbonate|"
+    r"|(fibrillat)(?:e[ds]?|ing|ions?)|(ureter)(?:s|al|ic)?|(urethr)(?:as?|ae|al)|(luteiniz)(?:e[ds]?|ing|ation)|(lactati)(?:on|onal|ng)|(experiment|position)(?:s|al|ally|ed|ing|ation|ers?)?"
+    r"|(extremit)(?:y|ies)|(several|actinic|enteral|enteric|humoral|carbonic|affective|subjective|medication|conception|carbonate|"
     r"vertebrate|transition)(?:s|d|ly|al)?"
 )
 
@@ -78,6 +85,8 @@ def stem(word: str) -> str:
     if not lower.isalpha() or (len(word) <= 6 and not word[1:].islower() and word != lower) or lower in _SPARED_STEMS:
         return lower
     lower = _IRREGULAR.get(lower, lower)
+    if lower in _SPARED_STEMS:
+        return lower
     if len(lower) > 3 and _RESPELLED.search(lower):
         for rule, form in _SPELLING:
             lower = rule.sub(form, lower)

@@ -41,6 +41,7 @@ _NUMBER_UNIT = re.compile(
     r"(\d+(?:\.\d+)?)(mg|kg|g|ug|mcg|ng|pg|ml|dl|l|mm|cm|m|mmol|mol|mci|mbq|gbq|msv|mgy|gy|h|hr|hrs|min|s|sec|ms|t|kv|kvp|"
     r"mas|iu|wk|wks|yo|y|yr|yrs|d|x)"
 )
+_TIMES = re.compile(r"(\d*)x(\d.*)")  # 12x8mm, and what stands behind 3.5 in 3.5x2.1
 _COUNTED = re.compile(
     r"(?:mg|kg|g|ug|mcg|ng|ml|dl|mm|cm|h|hr|min|wk|yr|years?|months?|weeks?|days?|hours?|minutes?|seconds?|fold|points?|"
     r"items?|steps?|ways?|stages?|levels?|arms?|doses?)",
@@ -297,7 +298,7 @@ def _greek_apart(part: str) -> list[str]:
 
 
 def _part_terms(part: str) -> tuple[str, ...]:
-    if part[0].isdigit() or part[0] == ".":
+    if part[0].isdigit() or part[0] == "." or _TIMES.fullmatch(part):
         return _number_terms(part.lower())
     if part.lower() in STOPWORDS and (part in _LONE) == part.isupper() and part not in _LONE:
         return ()
@@ -315,8 +316,10 @@ def _number_terms(number: str) -> tuple[str, ...]:
         number = number.replace(",", ".", 1)
     if "," in number:
         return tuple(term for piece in number.split(",") for term in _number_terms(piece))
+    if times := _TIMES.fullmatch(number):
+        return (*filter(None, (times[1], "x")), *_number_terms(times[2]))
     split = _NUMBER_UNIT.fullmatch(number)
-    return split.groups() if split else (plain(number),)
+    return (split[1], stem(split[2])) if split else (plain(number),)
 
 
 def _chunk_terms(chunk: str) -> tuple[str, ...]:

@@ -9,20 +9,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from radrag.corpora import Chunking
-from radrag.indexes.database import Database, dump
+from radrag.corpora.versions import Version
+from radrag.indexes.database import Database
 from radrag.indexes.embedding_cache import checked_vectors
 from radrag.indexes.facets import facet_terms
+from radrag.indexes.incoming import read_document
 from radrag.indexes.ledger import Ledger
 from radrag.indexes.postings import build_postings
 from radrag.indexes.probes import draw_probes
 from radrag.indexes.segments import entry, named, new_folder, write_arrays, write_rows
 from radrag.indexes.store import Store, content_sha256, document_version
 from radrag.indexes.tokens import passage_terms
-from radrag.indexes.versions import Version
 from radrag.protocols import Encoder
 from radrag.types import Document, Passage
-
-Known = dict[str, tuple[bytes, Version]]
 
 
 class Writer:
@@ -41,11 +40,12 @@ class Writer:
     ) -> None:
         self._parent = path / "segments"
         self._db, self._store, self._ledger, self._encoder = database, Store(database), Ledger(database), encoder
-        self._chunking, self._facets = chunking, facets
+        self._chunking, self._facets, self._seen = chunking, facets, 0
 
     def add(self, batch: Sequence[Document], skip_existing: bool) -> dict[str, int]:
         """Store those documents of a batch that are not stored yet; return counts for ``HybridIndex.add``."""
-        known = self._known(batch)
+        batch = self._taken(batch)
+        known = self._store.known([document.id for document in batch])
         fresh: dict[str, Document] = {}
         for document in batch:
             stored = known.get(document.id)
@@ -68,7 +68,8 @@ class Writer:
         The last of several with one id counts, unless it is older: by its PMID version, within one by its date of
         revision. A document that says what is stored, or is older, is skipped.
         """
-        known = self._known(batch)
+        batch = self._taken(batch)
+        known = self._store.known([document.id for document in batch])
         newest: dict[str, Document] = {}
         for document in batch:
             before = newest.get(document.id)
@@ -80,26 +81,29 @@ class Writer:
         counts = {"added": len(kept) - len(replaced), "updated": len(replaced), "skipped": len(batch) - len(kept)}
         return {**counts, **report}
 
-    def delete(self, names: Sequence[str]) -> dict[str, int]:
+    def delete(self, names: Sequence[str], keep_notices: bool) -> dict[str, int]:
         """Delete documents; return how many were there and how many were not."""
         known = self._store.known(names)
-        there = [name for name in dict.fromkeys(names) if name in known]
-        self._write([], there)
-        return {"deleted": len(there), "missing": len(names) - len(there)}
+        gone = known.keys() if keep_notices else known.keys() | self._store.speaking(names)
+        self._write([], [name for name in dict.fromkeys(names) if name in gone], keep_notices)
+        return {"deleted": len(known), "missing": len(names) - len(known)}
 
-    def _known(self, batch: Sequence[Document]) -> Known:
-        for document in batch:
-            _refuse(document)
-        return self._store.known([document.id for document in batch])
+    def _taken(self, batch: Sequence[Document]) -> list[Document]:
+        """Return a batch as it will be stored, or refuse it; documents are counted through all batches."""
+        taken = [read_document(document, place) for place, document in enumerate(batch, start=self._seen)]
+        self._seen += len(batch)
+        return taken
 
-    def _write(self, documents: Sequence[Document], removed: Sequence[str]) -> dict[str, int]:
+    def _write(
+        self, documents: Sequence[Document], removed: Sequence[str], keep_notices: bool = False
+    ) -> dict[str, int]:
         cut = [list(self._chunking.passages(document)) for document in documents]
         report = {"passages": sum(map(len, cut)), "empty": sum(not passages for passages in cut)}
         if not documents and not removed:
             return report
         if not report["passages"]:
             with self._db.transaction():
-                self._replace(documents, cut, removed)
+                self._replace(documents, cut, removed, keep_notices)
             return report
         texts = [passage.search_text for passages in cut for passage in passages]
         terms = [passage_terms(text) for text in texts]
@@ -110,7 +114,7 @@ class Writer:
             vectors = checked_vectors(self._encoder, texts, "passage")
             write_arrays(draft, build_postings(terms), build_postings(values), vectors)
             with self._db.transaction():
-                ids, owners = self._replace(documents, cut, removed)
+                ids, owners = self._replace(documents, cut, removed, keep_notices)
                 write_rows(draft, ids, owners)
                 listed = entry(draft, ids, None)
                 named(draft)
@@ -120,10 +124,11 @@ class Writer:
         return report
 
     def _replace(
-        self, documents: Sequence[Document], cut: Sequence[Sequence[Passage]], removed: Sequence[str]
-    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        self, documents: Sequence[Document], cut: Sequence[Sequence[Passage]], removed: Sequence[str],
+        keep_notices: bool,
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:  # fmt: skip
         gone, dead = [], []
-        for row, passages in self._store.remove(removed):
+        for row, passages in self._store.remove(removed, keep_notices):
             gone.append(row.sha256)
             dead += [(passage.id, passage_terms(passage.search_text)) for passage in passages]
         if dead:
@@ -131,23 +136,6 @@ class Writer:
         made = self._store.insert(documents, cut)
         self._ledger.add_content(map(content_sha256, documents), gone)
         return made
-
-
-def _refuse(document: Document) -> None:
-    """Refuse what could not be stored, by the name of the document rather than by that of a codec."""
-    if not document.id:
-        raise ValueError("a document has an empty id; every document needs a unique one")
-    if abs(version := document_version(document).number) >= 1 << 63:
-        raise ValueError(f"document {document.id!r} has pmid_version {version}, expected a number below 2**63")
-    parts = {"id": document.id, "title": document.title, "kind": document.kind, "text": document.text}
-    for name, value in {**parts, "metadata": dump(document.metadata)}.items():
-        try:
-            value.encode()
-        except UnicodeEncodeError as error:
-            raise ValueError(
-                f"the {name} of document {document.id!r} holds half of a surrogate pair at {error.start}; read its "
-                "source with errors='replace'"
-            ) from error
 
 
 def _is_news(document: Document, stored: tuple[bytes, Version] | None) -> bool:

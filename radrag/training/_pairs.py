@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import random
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ _LONG_ANSWER = 4000
 _FEWEST = 4
 WORDS = 200
 _WINDOW_WORDS = 80
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +32,23 @@ class Pair:
     query: str
     passage: str
     negative: str | None = None
+
+
+def fitting_batch(batch: int, pairs: int, epochs: int) -> int:
+    """Return how many pairs a step takes: ``batch``, or all if there are fewer, which is said.
+
+    Raises:
+        ValueError: If there are too few of anything.
+    """
+    if epochs < 1:
+        raise ValueError(f"epochs must be at least 1, got {epochs}")
+    if batch < 2:
+        raise ValueError(f"batch must be at least 2 pairs, got {batch}")
+    if pairs < 2:
+        raise ValueError(f"tuning needs at least 2 pairs, got {pairs}")
+    if batch > pairs:
+        _log.warning("batch is %d, but there are %d pairs: every step takes all of them", batch, pairs)
+    return min(batch, pairs)
 
 
 def read_pairs(path: str | Path) -> list[Pair]:

@@ -8,6 +8,7 @@ al., "Dense Passage Retrieval", EMNLP 2020).
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import Sequence
 from itertools import chain
 from pathlib import Path
@@ -19,13 +20,14 @@ from numpy.typing import NDArray
 from radrag.errors import ModelError, require
 from radrag.protocols import Encoder
 from radrag.training._files import package_versions, replaced_folder, texts_sha256, write_json
-from radrag.training._pairs import WORDS, Pair, read_pairs, shipping_pairs, shipping_texts
+from radrag.training._pairs import WORDS, Pair, fitting_batch, read_pairs, shipping_pairs, shipping_texts
 
 if TYPE_CHECKING:
     from model2vec import StaticModel
 
 __all__ = ["Pair", "read_pairs", "shipping_pairs", "shipping_texts", "tune_encoder"]
 
+_log = logging.getLogger(__name__)
 _IMITATION = {"epochs": 6, "batch": 512, "lr": 2e-3}
 _CARD = """---
 license: apache-2.0
@@ -67,7 +69,7 @@ def tune_encoder(
         teacher: A slower encoder to imitate first, of at least as many dimensions.
         texts: Short texts on which to imitate it.
         epochs: Times to see every pair.
-        batch: Pairs a step; each is told from all the others.
+        batch: Pairs a step, all if there are fewer; each is told from all the others.
         lr: Learning rate of Adam at the start, for vectors of unit length in the root mean square.
         scale: Factor of the cosines before the softmax.
         keep: Share of the vectors before the pairs in those written, 0 to 1; more keeps general text as it was.
@@ -79,8 +81,9 @@ def tune_encoder(
     Raises:
         ModelError: If the source is no model2vec folder.
     """
-    if epochs < 1 or batch < 2 or len(pairs) < batch or not 0 <= keep <= 1:
-        raise ValueError(f"need epochs >= 1, 2 <= batch <= {len(pairs)} pairs and 0 <= keep <= 1")
+    if not 0 <= keep <= 1:
+        raise ValueError(f"keep must be between 0 and 1, got {keep}")
+    batch = fitting_batch(batch, len(pairs), epochs)
     if (teacher is None) != (not texts):
         raise ValueError("teacher and texts go together; give both or neither")
     if not (Path(source) / "model.safetensors").is_file():
@@ -92,6 +95,7 @@ def tune_encoder(
 
     model = StaticModel.from_pretrained(str(source))
     vectors, imitated = _vectors(model), "left out"
+    begun = _bytes(vectors)
     if teacher is not None:
         bags, known = _known(model, texts)
         taught = teacher.encode([texts[row] for row in known], "passage")
@@ -106,7 +110,14 @@ def tune_encoder(
         "source": _name(source),
         "imitated": imitated,
     }
-    _write(model, (1 - keep) * tuned + keep * vectors, Path(out), settings, facts)
+    made = _bytes((1 - keep) * tuned + keep * vectors)
+    facts["tokens"], facts["changed"] = len(made), int((made != begun).any(axis=1).sum())
+    if not facts["changed"]:
+        _log.warning(
+            "training changed none of the token vectors as they are saved, in 8 bits: %s is what it started from; give "
+            "more pairs, more epochs or a higher lr", out,
+        )  # fmt: skip
+    _write(model, made, Path(out), settings, facts)
     return Path(out)
 
 
@@ -129,21 +140,26 @@ def _contrasted(
 
 
 def _write(
-    model: StaticModel, vectors: NDArray[np.float32], out: Path, settings: dict[str, Any], facts: dict[str, Any]
+    model: StaticModel, vectors: NDArray[np.int8], out: Path, settings: dict[str, Any], facts: dict[str, Any]
 ) -> None:
-    from model2vec.quantization import DType, quantize_embeddings
-
-    model.embedding, model.weights, model.token_mapping = quantize_embeddings(vectors, DType.Int8), None, None
+    model.embedding, model.weights, model.token_mapping = vectors, None, None
     model.config["embedding_dtype"] = "int8"
     versions = package_versions("model2vec", "torch")
     with replaced_folder(out) as staging:
         model.save_pretrained(staging)
         (staging / "modules.json").unlink(missing_ok=True)  # names a module folder that model2vec does not write
         call = ", ".join(f"{name}={value!r}" for name, value in settings.items())
-        size = {"tokens": len(vectors), "dims": vectors.shape[1], "megabytes": vectors.size / 1e6, "words": WORDS}
+        size = {"dims": vectors.shape[1], "megabytes": vectors.size / 1e6, "words": WORDS}
         card = _CARD.format(call=call, keep=settings["keep"], torch=versions["torch"], **size, **facts)
         (staging / "README.md").write_text(card, encoding="utf-8")
         write_json(staging / "radrag.json", {"kind": "static-encoder", **facts, **settings, "versions": versions})
+
+
+def _bytes(vectors: NDArray[np.float32]) -> NDArray[np.int8]:
+    """Return vectors as they are saved; a change of less than half a step of 8 bits is lost."""
+    from model2vec.quantization import DType, quantize_embeddings
+
+    return np.asarray(quantize_embeddings(vectors, DType.Int8))
 
 
 def _known(model: StaticModel, texts: Sequence[str]) -> tuple[list[NDArray[np.int64]], list[int]]:

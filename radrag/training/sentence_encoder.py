@@ -13,7 +13,7 @@ from typing import Any
 from radrag.errors import ModelError, require
 from radrag.indexes.minilm import minilm_folder
 from radrag.training._files import package_versions, replaced_folder, texts_sha256, write_json
-from radrag.training._pairs import Pair
+from radrag.training._pairs import Pair, fitting_batch
 
 
 def tune_sentence_encoder(
@@ -27,7 +27,7 @@ def tune_sentence_encoder(
         source: ``"minilm"``, a hub name or a folder.
         out: Folder to write, replaced as a whole.
         epochs: Times to see every pair.
-        batch: Pairs a step, no text twice in one.
+        batch: Pairs a step, no text twice in one; all if there are fewer.
         lr: Highest learning rate.
         seed: Seed of every draw.
 
@@ -39,8 +39,7 @@ def tune_sentence_encoder(
         MissingExtraError: If sentence-transformers or datasets is not installed.
     """
     negatives = [pair.negative for pair in pairs if pair.negative is not None]
-    if epochs < 1 or batch < 2 or len(pairs) < batch:
-        raise ValueError(f"need epochs >= 1 and 2 <= batch <= {len(pairs)} pairs, got {epochs} and {batch}")
+    batch = fitting_batch(batch, len(pairs), epochs)
     if negatives and len(negatives) < len(pairs):
         raise ValueError(f"{len(negatives)} of {len(pairs)} pairs name a negative; give one to all or to none")
     columns = {"query": [pair.query for pair in pairs], "passage": [pair.passage for pair in pairs]}

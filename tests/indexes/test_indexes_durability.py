@@ -7,6 +7,7 @@ import sqlite3
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -182,7 +183,7 @@ def test_refusals_on_open(folder: Path, tmp_path: Path, toy: Any, monkeypatch: p
         with pytest.raises(IndexMismatchError, match="was made with tokenizer"):
             HybridIndex.open(folder, encoder=toy())
     monkeypatch.setattr(settings, "FORMAT", 99)
-    with pytest.raises(IndexMismatchError, match="has format 3, this version reads 99"):
+    with pytest.raises(IndexMismatchError, match="has format 4, this version reads 99"):
         HybridIndex.open(folder, encoder=toy())
 
 
@@ -247,9 +248,10 @@ NOTED = "what is noted beside document 'r0{}' does not agree"
     ("statement", "line"),
     [
         ("DELETE FROM documents WHERE name = 'r11'", "documents are not the ones recorded"),
-        ("UPDATE documents SET retracted = 0 WHERE name = 'r05'", NOTED.format(5)),
+        ("UPDATE documents SET left_out = 0 WHERE name = 'r05'", NOTED.format(5)),
         ("UPDATE documents SET version = 7 WHERE name = 'r05'", NOTED.format(5)),
-        ("UPDATE documents SET doi = '10.1/y' WHERE name = 'r05'", NOTED.format(5)),
+        ("UPDATE other_names SET other_name = 'PMID:6'", NOTED.format(5)),
+        ("DELETE FROM other_names", NOTED.format(5)),
         ("UPDATE documents SET flags = '[]' WHERE name = 'r05'", "'r05' in"),
         ("UPDATE documents SET sections = '[' WHERE name = 'r05'", "'r05' in"),
         ("UPDATE documents SET id = 99 WHERE name = 'r05'", "'r05' in"),
@@ -270,6 +272,7 @@ NOTED = "what is noted beside document 'r0{}' does not agree"
 def test_verify_finds_altered_rows(
     tmp_path: Path, toy: Any, reports: list[Document], statement: str, line: str
 ) -> None:
+    reports[5] = replace(reports[5], metadata={**reports[5].metadata, "pmid": 5})
     with HybridIndex.create(tmp_path / "i", encoder=toy()) as index:
         index.add(reports[:12])
         index.delete(["r07"])
@@ -287,15 +290,15 @@ def test_a_notice_that_is_altered_does_not_change_what_is_shown(folder: Path, to
     with HybridIndex.open(folder, encoder=toy()) as index:
         index.set_notices("watch", [Notice("r01", "retracted"), Notice("r02", "corrected")])
     alter(folder, "DELETE FROM notices")
-    for mark in ("retracted = 1", "retracted = 0"):
+    for mark in ("left_out = 1", "left_out = 0"):
         alter(folder, f"UPDATE documents SET {mark} WHERE name = 'r01'")
         with HybridIndex.open(folder, encoder=toy()) as index:
             flags = {hit.passage.document_id: hit.passage.flags for hit in everything(index, include_retracted=True)}
             assert flags["r01"] == ("retracted",)
             assert flags["r02"] == ("corrected",)
             assert index.verify()
-            if mark == "retracted = 0":
-                with pytest.raises(IndexCorruptError, match="r01 is retracted but was not marked so"):
+            if mark == "left_out = 0":
+                with pytest.raises(IndexCorruptError, match="r01 is left out for 'retracted' but was not marked so"):
                     everything(index)
             else:
                 assert "r01" not in {hit.passage.document_id for hit in everything(index)}
@@ -394,7 +397,7 @@ def test_verify_reports_a_damaged_store(folder: Path, toy: Any) -> None:
     with HybridIndex.open(folder, encoder=toy()) as index:
         index.set_note("files", 1)
     whole = path.read_bytes()
-    for mark in (b"Report 7", b"documents_doi", b"note:files"):
+    for mark in (b"Report 7", b"documents_left_out", b"note:files"):
         content = bytearray(whole)
         page = content.index(mark) // 4096 * 4096
         start = page + 100 * (page == 0)

@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 import pytest
 
+from radrag.corpora.versions import Version
 from radrag.errors import IndexMismatchError, IndexStateError, ModelError
 from radrag.indexes.encoders import STATIC
 from radrag.indexes.fusion import Fusion
 from radrag.indexes.hybrid import HybridIndex
 from radrag.indexes.rerank import LEARNED
 from radrag.indexes.tokens import tokenize
-from radrag.indexes.versions import Version
 from radrag.types import Document, Hit
 
 QUERIES = ["chest nodule", "renal stone contrast", "biopsy of a liver mass"]

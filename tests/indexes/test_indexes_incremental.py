@@ -81,7 +81,7 @@ def play(folder: Path, toy: Any, steps: Any, fusion: str) -> None:
                 expected[one.id] = one
         elif action == "delete":
             names = [one.id for one in documents]
-            assert index.delete(names)["deleted"] == len(set(names) & set(expected))
+            assert index.delete(names, keep_notices=False)["deleted"] == len(set(names) & set(expected))
             for name in names:
                 expected.pop(name, None)
         elif action == "compact":

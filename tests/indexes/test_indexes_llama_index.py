@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 
 from radrag.corpora import Chunking
-from radrag.indexes.filters import Range
+from radrag.indexes.filters import Member, Range
 from radrag.indexes.hybrid import HybridIndex
 from radrag.indexes.retriever import as_retriever, documents_of, where_of
-from radrag.types import Document, Hit, Passage, Section
+from radrag.types import Document, Hit, Notice, Passage, Section
 
 core = pytest.importorskip("llama_index.core")
 
@@ -111,6 +111,14 @@ def test_flags_reach_the_node_and_the_language_model() -> None:
     assert "flags: ['retracted', 'corrected']" in found.node.get_content(MetadataMode.LLM)
 
 
+def test_a_node_does_not_contradict_its_flags(tmp_path: Path, toy: Callable[..., Any]) -> None:
+    with HybridIndex.create(tmp_path / "own", encoder=toy()) as own:
+        own.add([Document("PMID:5", "Tea cures renal colic.", metadata={"retracted": False})])
+        own.set_notices("list", [Notice("PMID:5", "retracted")])
+        (found,) = as_retriever(own, include_retracted=True).retrieve("tea")
+        assert (found.node.metadata["retracted"], found.node.metadata["flags"]) == (True, ["retracted"])
+
+
 def test_options_reach_search(index: HybridIndex) -> None:
     def found(**options: Any) -> set[str]:
         return {one.node.ref_doc_id for one in as_retriever(index, **options).retrieve("stone")}
@@ -184,7 +192,7 @@ def test_filters_translate() -> None:
     expected = {
         "kind": "abstract",
         "source": ["a", "b"],
-        "mesh": "Humans",
+        "mesh": Member("Humans"),
         "design": ["trial", "cohort"],
         "year": Range(2010, 2020),
         "score": Range(low=0.5),
@@ -192,6 +200,30 @@ def test_filters_translate() -> None:
     assert where_of(both) == expected
     assert where_of(MetadataFilters(filters=[])) == {}
     assert where_of(_filters(("year", "==", 3), condition="or")) == {"year": 3}
+
+
+def test_contains_finds_members_of_lists_and_no_parts_of_texts(index: HybridIndex) -> None:
+    def found(field: str, value: Any) -> list[str]:
+        nodes = as_retriever(index, filters=_filters((field, "contains", value))).retrieve("stone")
+        return [one.node.metadata["document_id"] for one in nodes]
+
+    index.add([Document("file", "A stone.", metadata={"file": "report_a.pdf", "codes": [1, 2], "own": ["x"]})])
+    assert set(found("mesh", "Tomography")) == {"ct-stone"}
+    assert found("codes", 2) == ["file"]
+    assert found("own", "x") == ["file"]
+    assert found("own", "y") == []
+    for field in ("file", "start"):
+        for value in ("report", "spring", "report_a.pdf"):
+            with pytest.raises(ValueError, match=rf"'{field}': 'contains' finds members of lists, but document"):
+                found(field, value)
+    for field in ("title", "kind", "document_id"):
+        with pytest.raises(ValueError, match=f"'{field}': 'contains' finds members of lists"):
+            found(field, "stone")
+    index.update([Document("film", "A stone.", metadata={"mesh": "Tomography, X-Ray"})])
+    with pytest.raises(ValueError, match="'mesh': 'contains' finds members of lists, but document 'film' has text"):
+        found("mesh", "Tomography")
+    index.delete(["film"])
+    assert set(found("mesh", "Tomography")) == {"ct-stone"}
 
 
 @pytest.mark.parametrize("sign", ["<", ">", "!=", "nin", "all", "text_match", "text_match_insensitive", "is_empty"])

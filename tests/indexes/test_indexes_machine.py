@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -17,6 +17,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from numpy.typing import NDArray
 
 from radrag.corpora import Chunking
+from radrag.corpora.retractions import notices_of
 from radrag.indexes import dense, merging
 from radrag.indexes.filters import Range
 from radrag.indexes.hybrid import HybridIndex
@@ -81,6 +82,7 @@ class Machine(RuleBasedStateMachine):
         self.folder = Path(tempfile.mkdtemp())
         self.held: dict[str, Document] = {}
         self.notices: dict[str, list[Notice]] = {}
+        self.left: dict[str, tuple[Notice, ...]] = {}  # what deleted documents said of others
         self.highest = 0
         self.patches = [
             mock.patch.object(merging, "MIN_ANN_ROWS", 12),
@@ -108,6 +110,7 @@ class Machine(RuleBasedStateMachine):
         report = self.index.add([*stored, *fresh], skip_existing=True, batch_size=size)
         assert (report["added"], report["skipped"]) == (len(fresh), len(stored))
         self.held.update({one.id: one for one in fresh})
+        self._speak(fresh)
 
     @rule(documents=st.lists(DOCUMENTS, min_size=1, max_size=12), size=st.integers(1, 5))
     def update(self, documents: list[Document], size: int) -> None:
@@ -120,14 +123,23 @@ class Machine(RuleBasedStateMachine):
             for one in newest.values():
                 if one.id not in self.held or version(one) >= version(self.held[one.id]):
                     self.held[one.id] = one
+            self._speak(newest.values())
 
-    @rule(names=st.lists(st.sampled_from([*IDS, "gone", ""]), max_size=8, unique=True))
-    def delete(self, names: list[str]) -> None:
-        report = self.index.delete(names)
+    def _speak(self, documents: Iterable[Document]) -> None:
+        for one in documents:
+            self.left.pop(one.id, None)
+
+    @rule(names=st.lists(st.sampled_from([*IDS, "gone", ""]), max_size=8, unique=True), keep=st.booleans())
+    def delete(self, names: list[str], keep: bool) -> None:
+        report = self.index.delete(names, keep_notices=keep)
         there = [name for name in names if name in self.held]
         assert report == {"deleted": len(there), "missing": len(names) - len(there)}
-        for name in there:
-            del self.held[name]
+        for name in names:
+            one = self.held.pop(name, None)
+            if not keep:
+                self.left.pop(name, None)
+            elif one is not None:
+                self.left[name] = notices_of(one)
 
     @rule(origin=st.sampled_from(["watch", "other"]), notices=NOTICES)
     def set_notices(self, origin: str, notices: list[Notice]) -> None:
@@ -163,7 +175,8 @@ class Machine(RuleBasedStateMachine):
     def equals_a_fresh_build(self, where: Any, retracted: bool, most: int | None, k: int) -> None:
         with HybridIndex.create(self.folder / "fresh", encoder=SomeZero(), **self.options) as fresh:
             fresh.add(self.held[name] for name in sorted(self.held))
-            for origin, notices in self.notices.items():
+            left = {f"left by {name}": said for name, said in self.left.items()}
+            for origin, notices in (self.notices | left).items():
                 fresh.set_notices(origin, notices)
             names = ("documents", "retracted", "passages", "content")
             assert [self.index.manifest[name] for name in names] == [fresh.manifest[name] for name in names]

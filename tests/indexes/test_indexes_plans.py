@@ -10,7 +10,7 @@ import pytest
 
 from radrag.indexes.database import Database
 from radrag.indexes.hybrid import HybridIndex
-from radrag.types import Document
+from radrag.types import Document, Notice
 
 RETRACTED = ["Journal Article", "Retracted Publication"]
 
@@ -41,6 +41,7 @@ def test_nothing_is_scanned(tmp_path: Path, toy: Any, monkeypatch: pytest.Monkey
         index.document("PMID:5")
         index.update([Document("PMID:7", "gall stone")])
         index.delete(["PMID:8"])
+        index.set_notices("watch", [Notice("PMID:9", "corrected"), Notice("doi:10.1/x", "corrected")])
         index.search("stone")
     with monkeypatch.context() as restored:
         restored.setattr(Database, "all", reads)
@@ -52,9 +53,13 @@ def test_nothing_is_scanned(tmp_path: Path, toy: Any, monkeypatch: pytest.Monkey
         }
         database.close()
     assert any("FROM passages" in statement for statement in explained)
+    assert any("FROM other_names" in statement for statement in explained)
     scanned = {
         statement: steps
         for statement, steps in explained.items()
-        if any(step in {"SCAN documents", "SCAN passages"} or step.startswith("SCAN passages ") for step in steps)
+        if any(
+            step in {"SCAN documents", "SCAN passages", "SCAN other_names"} or step.startswith("SCAN passages ")
+            for step in steps
+        )
     }
     assert not scanned

@@ -163,7 +163,7 @@ def test_flags_are_told_of_any_document_by_its_id(tmp_path: Path, toy: Any) -> N
 
 
 def test_a_doi_is_the_same_however_it_is_written(tmp_path: Path, toy: Any) -> None:
-    written = ["10.1/ABC", "https://doi.org/10.1/ABC", "http://dx.doi.org/10.1%2Fabc", "doi:10.1/ABC", " 10.1/abc "]
+    written = ["10.1/ABC", "https://doi.org/10.1/ABC", "http://dx.doi.org/10.1%2Fabc", "doi:10.1/ABC", " 10.1/abc. "]
     with HybridIndex.create(tmp_path / "i", encoder=toy()) as index:
         index.add(Document(f"d{n}", "A chest scan.", metadata={"doi": doi}) for n, doi in enumerate(written[:3]))
         index.set_notices("watch", [Notice("doi:10.1/abc", "retracted")])
@@ -171,6 +171,34 @@ def test_a_doi_is_the_same_however_it_is_written(tmp_path: Path, toy: Any) -> No
         names = [document.id for document in index.documents()]
         assert index.flags(names) == dict.fromkeys(names, ("retracted",))
         assert index.search("chest") == []
+        assert index.verify() == []
+
+
+def test_a_notice_reaches_a_document_by_every_name_it_has(tmp_path: Path, toy: Any) -> None:
+    named: list[tuple[str, dict[str, Any]]] = [
+        ("pmid:111", {}),
+        ("PMID111", {}),
+        ("111", {}),
+        ("a", {"pmid": 111}),
+        ("b", {"pmid": "111", "doi": "10.1/other"}),
+        ("10.1/ABC", {}),
+        ("c", {"DOI": ["10.1/first", "10.1/ABC"]}),
+    ]
+    documents = [Document(name, "A chest scan.", metadata=metadata) for name, metadata in named]
+    one, other = (Notice(target, "retracted", "watch", "2020") for target in ("PMID:111", "doi:10.1/abc"))
+    with HybridIndex.create(tmp_path / "i", encoder=toy()) as index:
+        index.add([*documents[::2], Document("1111", "A chest film.", metadata={"doi": "10.1/abcd"})])
+        index.set_notices("watch", [one, other])
+        index.add(documents[1::2])
+        names = [document.id for document in documents]
+        assert index.flags([*names, "1111"]) == dict.fromkeys(names, ("retracted",)) | {"1111": ()}
+        assert [hit.passage.document_id for hit in index.search("chest", 20)] == ["1111"]
+        index.set_notices("watch", [])
+        assert index.flags(names) == dict.fromkeys(names, ())
+        index.delete(["a"])
+        index.update([Document("b", "A chest film.", metadata={"pmid": 222})])
+        index.set_notices("watch", [one])
+        assert {name for name, flags in index.flags(names).items() if flags} == {"pmid:111", "PMID111", "111"}
         assert index.verify() == []
 
 
@@ -278,6 +306,7 @@ def test_verify_while_it_is_written_all_the_while(
 def test_a_reader_waits_longer_than_a_writer_replaces_segments_but_not_for_ever() -> None:
     """Ten states in a row are gone when they are read; only a file that is missing twice is damage."""
     calls: list[str] = []
+    parent = Path("segments")
 
     def read(whole_after: int, name: str = "segments/{}/ids.npy") -> int:
         calls.append("")
@@ -285,13 +314,13 @@ def test_a_reader_waits_longer_than_a_writer_replaces_segments_but_not_for_ever(
             raise FileNotFoundError(2, "no such file", name.format(len(calls)))
         return len(calls)
 
-    assert segments.retry_missing(lambda: read(10)) == 11
+    assert segments.retry_missing(parent, lambda: read(10)) == 11
     with pytest.raises(IndexStateError, match=r"written all the while, segments/12/ids\.npy last") as raised:
-        segments.retry_missing(lambda: read(1_000_000), seconds=0.0)
+        segments.retry_missing(parent, lambda: read(1_000_000), seconds=0.0)
     assert raised.type is IndexStateError
     calls.clear()
     with pytest.raises(IndexCorruptError, match=r"segments/one/ids\.npy is missing"):
-        segments.retry_missing(lambda: read(1_000_000, "segments/one/ids.npy"))
+        segments.retry_missing(parent, lambda: read(1_000_000, "segments/one/ids.npy"))
     assert len(calls) == 2
 
 

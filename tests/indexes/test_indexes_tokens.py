@@ -110,6 +110,20 @@ SAME = [
     "toe toes",
     "echo echoes",
     "bias biases",
+    "ureter ureters ureteral ureteric",
+    "urethra urethral",
+    "extremity extremities",
+    "uterus uteri",
+    "meniscus menisci",
+    "pneumothorax pneumothoraces",
+    "foramen foramina",
+    "varix varices",
+    "pelvis pelves",
+    "hilus hili",
+    "epiphysis epiphyses",
+    "5mcg 5ug 5µg|5 mcg|5 μg",
+    "12x8mm|12 x 8 mm|12x8 mm",
+    "3.5x2.1cm|3.5 x 2.1 cm",
     "U.S. U.S.A. USA",
     "H2O2 H₂O₂ H(2)O(2)",
     "Ca2+ Ca²⁺ Ca(2+)",
@@ -156,7 +170,16 @@ SAME = [
     "TGF-ß TGF-β",
 ]
 APART = ["hepatitis hepatic", "organism organ", "HER2 HER3", "0.5 5", "IBS ib", "toes doses", "noise nose"]
-APART += ["H3 3H", "P32 32P", "CO2 57Co", "U.S. US", "gases gastric", "In-111 in"]
+APART += [
+    "H3 3H",
+    "P32 32P",
+    "CO2 57Co",
+    "U.S. US",
+    "gases gastric",
+    "luteinizing lutein",
+    "extremity extreme",
+    "ureter urethra",
+]
 APART += ["several severe", "position positive", "embolization embolism", "colonization colon", "lactation lactate"]
 APART += ["fibrillation fibrils", "medication medical", "experiment experience", "enteral enteric", "enteric enter"]
 APART += ["humoral humor", "conception concept", "carbonate carbon", "carbonic carbon", "mineral miners"]

@@ -95,11 +95,45 @@ def test_too_few_pairs_are_refused(tmp_path: Path) -> None:
     pytest.importorskip("torch")
     from radrag.training.contrastive import tune_encoder
 
-    with pytest.raises(ValueError, match="pairs"):
-        tune_encoder(PAIRS[:3], STATIC, tmp_path / "out", batch=8)
+    for options, message in (
+        ({"batch": 1}, "batch must be at least 2 pairs, got 1"),
+        ({"epochs": 0}, "epochs must be at least 1, got 0"),
+        ({"keep": 1.5}, "keep must be between 0 and 1, got 1.5"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            tune_encoder(PAIRS, STATIC, tmp_path / "out", **options)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="tuning needs at least 2 pairs, got 1"):
+        tune_encoder(PAIRS[:1], STATIC, tmp_path / "out")
     with pytest.raises(ValueError, match="without a known token, ''"):
         tune_encoder([*PAIRS, Pair("a", "")], STATIC, tmp_path / "out", batch=8)
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.torch
+def test_a_batch_is_no_larger_than_the_pairs_and_says_so(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    pytest.importorskip("torch")
+    from radrag.training.contrastive import tune_encoder
+
+    out = tune_encoder(PAIRS[:5], STATIC, tmp_path / "out", epochs=10, lr=2e-2)
+    assert "batch is 256, but there are 5 pairs: every step takes all of them" in caplog.text
+    facts = json.loads((out / "radrag.json").read_text())
+    assert (facts["batch"], facts["pairs"]) == (5, 5)
+    assert 0 < facts["changed"] <= StaticEncoder(out).table()[1].shape[0]
+    assert "none of" not in caplog.text
+
+
+@pytest.mark.torch
+def test_training_that_changed_nothing_says_so(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    pytest.importorskip("torch")
+    from radrag.training.contrastive import tune_encoder
+
+    out = tune_encoder(PAIRS[:8], STATIC, tmp_path / "out", epochs=1, batch=4, lr=1e-5)
+    assert StaticEncoder(out).encode(["liver"], "query") == pytest.approx(StaticEncoder().encode(["liver"], "query"))
+    assert json.loads((out / "radrag.json").read_text())["changed"] == 0
+    assert "training changed none of the token vectors as they are saved, in 8 bits" in caplog.text
+    caplog.clear()
+    tune_encoder(PAIRS[:8], STATIC, tmp_path / "out", epochs=10, batch=4, lr=2e-2)
+    assert caplog.text == ""
 
 
 def test_hard_negatives_are_others_that_share_words() -> None:
@@ -195,8 +229,10 @@ def test_a_sentence_encoder_is_tuned(tmp_path: Path, negative: bool) -> None:
     out = tune_sentence_encoder(pairs, tmp_path / "start", tmp_path / "out", epochs=60, batch=8, lr=5e-3)
     assert own_less_others(out) > own_less_others(tmp_path / "start") + 0.2
     assert json.loads((out / "radrag.json").read_text())["pairs"] == 8
-    with pytest.raises(ValueError, match="2 <= batch <= 8 pairs"):
-        tune_sentence_encoder(pairs, tmp_path / "start", tmp_path / "other", batch=9)
+    tune_sentence_encoder(pairs, tmp_path / "start", tmp_path / "other", batch=9)
+    assert json.loads((tmp_path / "other" / "radrag.json").read_text())["batch"] == 8
+    with pytest.raises(ValueError, match="batch must be at least 2 pairs, got 1"):
+        tune_sentence_encoder(pairs, tmp_path / "start", tmp_path / "other", batch=1)
     if negative:
         with pytest.raises(ValueError, match="7 of 8 pairs name a negative"):
             tune_sentence_encoder([*pairs[:-1], Pair("a", "b")], tmp_path / "start", tmp_path / "other", batch=4)
