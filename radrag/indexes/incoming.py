@@ -9,6 +9,7 @@ from typing import Any
 
 from radrag.corpora.values import plain, whole_number
 from radrag.indexes.database import dump
+from radrag.indexes.filters import refuse_surrogates
 from radrag.indexes.store import document_version
 from radrag.types import Document, Section
 from radrag.types.documents import NAMES
@@ -37,7 +38,7 @@ def read_document(document: Document, place: int) -> Document:
     except ValueError as error:
         raise ValueError(f"{name}: {error}") from error
     for field, value in {**texts, "metadata": metadata}.items():
-        _refuse_surrogates(f"the {field} of {name}", value)
+        refuse_surrogates(f"the {field} of {name}", value)
     sections = tuple(_section(name, number, section) for number, section in enumerate(document.sections))
     made = replace(
         document, **{k: plain(v) for k, v in texts.items()}, sections=sections, metadata=json.loads(metadata)
@@ -67,7 +68,7 @@ def _section(name: str, number: int, section: Section) -> Section:
     if not isinstance(path, list | tuple) or not all(isinstance(part, str) for part in path):
         raise TypeError(f"{name}: the path of sections[{number}] must be a tuple of texts, got {path!r:.80}")
     for part in path:
-        _refuse_surrogates(f"the path of sections[{number}] of {name}", part)
+        refuse_surrogates(f"the path of sections[{number}] of {name}", part)
     start, end = (
         whole_number(f"{name}: {side} of sections[{number}]", getattr(section, side)) for side in ("start", "end")
     )
@@ -83,12 +84,3 @@ def _refuse_names(name: str, metadata: Mapping[str, Any]) -> None:
             or (isinstance(value, list) and all(isinstance(one, str) for one in value))
         ):
             raise TypeError(f"{name}: {field!r} must be a list of texts, got {value!r:.80}")
-
-
-def _refuse_surrogates(name: str, text: str) -> None:
-    try:
-        text.encode()
-    except UnicodeEncodeError as error:
-        raise ValueError(
-            f"{name} holds half of a surrogate pair at {error.start}; read its source with errors='replace'"
-        ) from error

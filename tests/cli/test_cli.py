@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from command_line import run
 from fake_pubmed import article, article_set, deletion, put
 from typer.testing import CliRunner
 
@@ -19,12 +20,6 @@ PAGES = {
     "ct-stone": ("CT for stones", "Use it for colic with flank pain. It needs no contrast."),
     "us-leg": ("Ultrasound of leg veins", "Use it for a swollen calf. Compression shows a clot in the vein."),
 }
-
-
-def run(*arguments: object, code: int = 0) -> str:
-    result = CliRunner().invoke(app, [str(argument) for argument in arguments])
-    assert result.exit_code == code, (result.output, result.exception)
-    return result.stdout if "--json" in arguments and result.stdout else result.output
 
 
 @pytest.fixture

@@ -6,20 +6,13 @@ import json
 from pathlib import Path
 
 import pytest
+from command_line import run
 from fake_pubmed import article, article_set, deletion, put
-from typer.testing import CliRunner
 
-from radrag.cli.app import app
 from radrag.corpora import FileFailure, read_files, read_folder
 from radrag.indexes.hybrid import HybridIndex
 
 BASE, SECOND, THIRD = "pubmed26n0001.xml.gz", "pubmed26n0002.xml.gz", "pubmed26n0003.xml.gz"
-
-
-def run(*arguments: object, code: int = 0) -> str:
-    result = CliRunner().invoke(app, [str(argument) for argument in arguments])
-    assert result.exit_code == code, (result.output, result.exception)
-    return result.stdout if "--json" in arguments and result.stdout else result.output
 
 
 @pytest.fixture
